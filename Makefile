@@ -1,0 +1,53 @@
+# The verbs of this project; `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := install
+.PHONY: help install fmt check unit test try bench clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
+
+install: $(BIN)/.installed ## create the virtual environment and install Afterword into it
+
+$(BIN)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+fmt: install ## format and mend what can be mended by itself
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format --quiet .
+
+check: install ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+unit: install ## the fast tests
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+test: install ## every test that needs no editor
+	$(BIN)/python -m pytest
+
+# What `make try` learns and writes; everything it makes stays under .try
+CORPUS ?= examples/letters
+MINUTES ?= 3
+TRY := AFTERWORD_HOME=.try $(BIN)/trainer
+
+try: install ## learn CORPUS (example letters, or e.g. CORPUS=~/notes) and let the model write
+	$(TRY) learn $(CORPUS) --minutes $(MINUTES)
+	@for prompt in 'I have been thinking about' 'Dear Judy' 'The best part of the day'; do \
+	  for temperature in 0.3 0.8 1.3; do \
+	    printf '\n[temperature %s] ' $$temperature; \
+	    $(TRY) sample --prompt "$$prompt" --temperature $$temperature --chars 160; \
+	  done; \
+	done
+
+bench: install ## measure; JSON on standard output
+	@for script in step training memory; do $(BIN)/python benchmarks/$$script.py; done
+
+clean: ## remove the virtual environment and what `make try` made
+	rm -rf $(VENV) .try

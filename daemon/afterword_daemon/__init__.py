@@ -1,0 +1,1 @@
+"""The daemon: will hold the model, watch folders and answer requests. Not built yet."""
