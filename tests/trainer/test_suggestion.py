@@ -1,0 +1,264 @@
+"""What is offered at the cursor, by predictors whose continuation is known."""
+
+import numpy as np
+import pytest
+from afterword_trainer.baselines import CharacterNgrams
+from afterword_trainer.model.alphabet import DOCUMENT, Alphabet
+from afterword_trainer.model.predictor import Distribution
+from afterword_trainer.model.suggestion import EAGERNESS, Policy, Rollout, cut, suggest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ALPHABET = Alphabet("é")
+CHATTY = Policy(min_saving=0.0, max_characters=20)
+
+
+class Path:
+    """A predictor that is `sure` of each symbol of a fixed path in turn; counts its steps."""
+
+    def __init__(self, symbols: list[int], sure: list[float], at: int = 0) -> None:
+        self.symbols, self.sure, self.at = symbols, sure, at
+        self.steps = [0]  # shared by all forks
+
+    def observe(self, symbol: int) -> None:
+        self.at += 1
+        self.steps[0] += 1
+
+    def distribution(self) -> Distribution:
+        end = self.at >= len(self.symbols)
+        sure = 1.0 if end else self.sure[self.at]
+        distribution = np.full(ALPHABET.size, (1 - sure) / (ALPHABET.size - 1), np.float32)
+        distribution[DOCUMENT if end else self.symbols[self.at]] = sure
+        return distribution
+
+    def fork(self) -> "Path":
+        twin = Path(self.symbols, self.sure, self.at)
+        twin.steps = self.steps
+        return twin
+
+
+def path(text: str, sure: float | list[float] = 0.99) -> Path:
+    symbols = ALPHABET.encode(text).tolist()
+    return Path(symbols, sure if isinstance(sure, list) else [sure] * len(symbols))
+
+
+def offered(text: str, policy: Policy = CHATTY, sure: float | list[float] = 0.99) -> str:
+    suggestion = suggest(path(text, sure), ALPHABET, policy)
+    return suggestion.text if suggestion else ""
+
+
+MULTILINE = Policy(multiline=True, min_saving=0.0)
+
+
+@pytest.mark.parametrize(
+    ("coming", "policy", "expected"),
+    [
+        ("words to come", CHATTY, "words to come"),
+        ("words to come and more", CHATTY, "words to come and mo"),  # 20 characters
+        ("words to come", Policy(max_characters=5), "words"),
+        ("", CHATTY, ""),
+        ("w", CHATTY, ""),  # one character saves no key
+        ("one line\nand another", CHATTY, "one line"),
+        ("one line\nand another", MULTILINE, "one line\nand another"),
+        ("\nnext", CHATTY, ""),
+        ("  ", CHATTY, ""),  # nobody sees two blanks
+        ("    ", CHATTY, "    "),  # an indentation is worth it
+        ("    ", Policy(min_blanks=5), ""),
+        ("  word", CHATTY, "  word"),
+        ("bell\x07 rings", CHATTY, "bell"),
+        ("tab\tbed", CHATTY, "tab\tbed"),
+        ("caf\u00e9 au lait", CHATTY, "caf\u00e9 au lait"),  # an id of its own
+        ("日本語", CHATTY, "日本語"),  # nine bytes
+        ("a\ufffdb", CHATTY, ""),
+        ("ab\ud800c", CHATTY, "ab"),  # half of a pair
+    ],
+)
+def test_the_likeliest_text_is_offered(coming: str, policy: Policy, expected: str) -> None:
+    """To the end of the line or the text, whole characters, nothing that cannot be written."""
+    assert expected == offered(coming, policy)
+
+
+def test_a_character_spelled_in_bytes_is_never_halved() -> None:
+    """Where the model is sure of the first byte alone, the character before is the last."""
+    coming = "ab日"
+    sure = [0.99, 0.99, 0.99, 0.5, 0.02]
+
+    assert offered(coming, sure=sure) == "ab"
+    assert offered(coming, Policy(max_characters=3)) == "ab日"
+    assert offered(coming, Policy(max_characters=2)) == "ab"
+
+
+def test_broken_utf8_is_not_offered() -> None:
+    """A byte that no character has ends the suggestion before it."""
+    suggestion = suggest(Path([*b"ab", 0xE6, *b"cd"], [0.99] * 5), ALPHABET, CHATTY)
+
+    assert suggestion is not None
+    assert suggestion.text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("sure", "expected"),
+    [
+        ([0.9, 0.9, 0.9, 0.9, 0.9, 0.9], "abcdef"),
+        ([0.9, 0.9, 0.9, 0.1, 0.9, 0.9], "abc"),  # beyond it lies little
+        ([0.9, 0.2, 0.9, 0.9, 0.9, 0.9], "abcdef"),
+        ([0.3, 0.3, 0.3, 0.3, 0.3, 0.3], "ab"),
+        ([0.01, 0.9, 0.9, 0.9, 0.9, 0.9], ""),  # not worth looking at
+    ],
+)
+def test_it_is_cut_where_the_model_gets_unsure(sure: list[float], expected: str) -> None:
+    """The cut weighs the length of a suggestion against its chance to be right."""
+    assert expected == offered("abcdef", sure=sure)
+
+
+def test_probability_and_saving_belong_to_the_text_offered() -> None:
+    """For two characters half sure each: right once in four times, then saving one key."""
+    suggestion = suggest(path("ab", 0.5), ALPHABET, CHATTY)
+
+    assert suggestion is not None
+    assert suggestion.text == "ab"
+    assert suggestion.probability == pytest.approx(0.25)
+    assert suggestion.expected_saving == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("min_saving", "expected"), [(0.24, "ab"), (0.26, "")])
+def test_what_saves_too_little_is_not_shown(min_saving: float, expected: str) -> None:
+    """`min_saving` is compared with the expected saving, here a quarter of a key."""
+    assert expected == offered("ab", Policy(min_saving=min_saving), 0.5)
+
+
+def played(reached: list[float], cuts: list[int]) -> float:
+    """Expected keys saved on a path by one who is offered characters i to cuts[i] at each i."""
+
+    def saved(n_right: int) -> int:
+        total = at = 0
+        while at < n_right:
+            right = at < cuts[at] <= n_right
+            total += cuts[at] - at - 1 if right else 0
+            at = cuts[at] if right else at + 1
+        return total
+
+    return sum(
+        (here - beyond) * saved(n_right)
+        for n_right, (here, beyond) in enumerate(zip(reached, [*reached[1:], 0.0], strict=True))
+    )
+
+
+@given(
+    sure=st.lists(st.floats(0.5, 1.0), min_size=1, max_size=6),
+    min_saving=st.sampled_from([0.0, 0.2, 0.4]),
+)
+def test_no_other_cut_saves_more(sure: list[float], min_saving: float) -> None:
+    """Played out key by key, with what is offered later on this path, the cut is the best one.
+
+    Its advantage over silence is the saving that it states; silence is kept where no cut has
+    `min_saving`.
+    """
+    predictor = path("abcdef"[: len(sure)], sure)
+    policy = Policy(min_saving=min_saving)
+    suggestions = [
+        suggest(Path(predictor.symbols, predictor.sure, at), ALPHABET, policy)
+        for at in range(len(sure))
+    ]
+    cuts = [at + len(later.text) if later else 0 for at, later in enumerate(suggestions)]
+    reached = [1.0]
+    for probability in sure:
+        reached.append(reached[-1] * float(np.float32(probability)))
+    silent = played(reached, [0, *cuts[1:]])
+    advantages = [played(reached, [end, *cuts[1:]]) - silent for end in range(len(sure) + 1)]
+
+    if suggestions[0]:
+        assert suggestions[0].expected_saving == pytest.approx(advantages[cuts[0]])
+        assert suggestions[0].expected_saving >= max(min_saving, *advantages) - 1e-9
+    else:
+        assert max(advantages) <= min_saving + 1e-9
+
+
+def test_nothing_is_rolled_out_beyond_where_a_cut_could_matter() -> None:
+    """Half sure of each symbol, a rollout ends after seven: six are below one in sixty-four."""
+    predictor = path("abcdefghijklmnop", 0.5)
+    suggest(predictor, ALPHABET, CHATTY)
+
+    assert predictor.steps[0] == 6
+
+
+def test_the_predictor_is_left_as_it_is() -> None:
+    """Asking twice gives the same answer, and the predictor has observed nothing."""
+    predictor = path("words to come")
+    first = suggest(predictor, ALPHABET, CHATTY)
+
+    assert first == suggest(predictor, ALPHABET, CHATTY)
+    assert predictor.at == 0
+
+
+TEXT = "she sells sea shells; the shells she sells are sea shells, I am sure. 日本の貝 日本の貝 "
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    pieces=st.lists(
+        st.sampled_from(["she ", "sells", " sea", "日本", "の", "貝 ", "x", "\n", "shells"]),
+        max_size=8,
+    ),
+    policy=st.builds(
+        Policy,
+        max_characters=st.integers(2, 30),
+        multiline=st.booleans(),
+        min_saving=st.sampled_from([0.0, 0.05, 0.3]),
+    ),
+)
+def test_a_rollout_that_is_followed_answers_as_a_new_one(pieces: list[str], policy: Policy) -> None:
+    """Typing along with a rollout changes how fast the answer comes, never the answer."""
+    predictor = CharacterNgrams(ALPHABET.encode(TEXT * 3), ALPHABET.size, order=5).predictor()
+    rollout: Rollout | None = None
+    for character in "".join(pieces):
+        for symbol in ALPHABET.encode(character).tolist():
+            predictor.observe(symbol)
+            if rollout and not rollout.follow(symbol):
+                rollout = None
+        rollout = rollout or Rollout(predictor)
+
+        assert cut(rollout, ALPHABET, policy) == suggest(predictor, ALPHABET, policy)
+
+
+def test_typing_along_costs_no_new_rollout() -> None:
+    """What was rolled out before is there: the next suggestion needs no step at all here."""
+    predictor = path("words to come")
+    rollout = Rollout(predictor)
+    cut(rollout, ALPHABET, CHATTY)
+    before = predictor.steps[0]
+
+    assert rollout.follow(ord("w"))
+    suggestion = cut(rollout, ALPHABET, CHATTY)
+    assert suggestion is not None
+    assert suggestion.text == "ords to come"
+    assert predictor.steps[0] == before
+    assert not rollout.follow(ord("x"))
+
+
+def test_a_rollout_can_be_followed_beyond_what_it_has_seen() -> None:
+    """Following a rollout that was never cut grows it on the way."""
+    rollout = Rollout(path("words"))
+
+    assert all(rollout.follow(symbol) for symbol in b"word")
+    assert not rollout.follow(ord("!"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("max_characters", 1, "max-characters 1 is below 2"),
+        ("min_saving", -0.1, "min-saving -0.1"),
+        ("min_saving", float("nan"), "min-saving nan"),
+    ],
+)
+def test_a_policy_out_of_range_is_refused(field: str, value: float, message: str) -> None:
+    """The message names the setting and its value."""
+    with pytest.raises(ValueError, match=message):
+        Policy(**{field: value})  # type: ignore[arg-type]
+
+
+def test_the_quieter_the_rarer() -> None:
+    """The named degrees of eagerness are in order, and the default is one of them."""
+    assert EAGERNESS["chatty"] < EAGERNESS["balanced"] < EAGERNESS["quiet"]
+    assert Policy().min_saving in EAGERNESS.values()
