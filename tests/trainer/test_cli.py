@@ -1,0 +1,84 @@
+"""The command line: what is wrong is one sentence, what it is for is said, nothing is lost."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from processes import Trainer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["lern"], 2, "hint: trainer learn"),
+        (["learn"], 2, "PATH"),
+        (["learn", "x", "--minutes", "0"], 2, "not within 0.2"),
+        (["learn", "x", "--minutes", "1", "--epochs", "1"], 2, "not allowed with"),
+        (["learn", "x", "--cell", "elman"], 2, "lstm"),
+        (["sample"], 1, "hint: trainer learn ~/notes"),
+        (["report"], 1, "nothing was learned yet"),
+        (["use", "you-9"], 1, "you-9"),
+        (["use", "../../etc"], 1, "error:"),
+        (["rollback"], 1, "no earlier model"),
+        (["import", "/nowhere/at/all"], 1, "/nowhere/at/all"),
+        (["learn", "/nowhere/at/all"], 1, "0 characters of text are too little"),
+        (["learn", "/nowhere", "--from", "current"], 1, "no current model"),
+    ],
+)
+def test_errors_are_a_sentence_and_a_remedy(
+    trainer: Trainer, arguments: list[str], code: int, said: str
+) -> None:
+    """Exit code 2 for wrong usage, 1 for what cannot be done; never a traceback."""
+    result = trainer(*arguments)
+    assert result.returncode == code
+    assert said in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["learn", "--help"], ["evaluate", "--help"], ["sample", "--help"]]
+)
+def test_help_is_there(trainer: Trainer, arguments: list[str]) -> None:
+    """On standard output, and with every option explained."""
+    result = trainer(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "usage: trainer" in result.stdout
+
+
+def test_corpus_says_what_would_be_learned_and_what_not(
+    trainer: Trainer, notes: Path, home: Path
+) -> None:
+    """Counts by language and by reason; nothing is written anywhere."""
+    result = trainer("corpus", str(notes), "--skipped")
+    assert result.returncode == 0
+    assert "markdown" in result.stdout
+    assert "picture.png: not text" in result.stdout
+    assert "nothing was learned" in result.stdout
+    assert not home.exists()
+    found = json.loads(trainer("corpus", str(notes), "--json").stdout)
+    assert found["documents"] + found["files_skipped"] == len(list(notes.iterdir()))
+    assert found["secrets_removed"] == 1
+    assert trainer("learn", "--dry-run", str(notes)).returncode == 0
+    assert not home.exists()
+
+
+def test_an_empty_shelf_says_what_to_type(trainer: Trainer) -> None:
+    """The first thing a person may try."""
+    result = trainer("models")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "trainer learn ~/notes" in result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_home_that_cannot_be_written_is_one_sentence(
+    trainer: Trainer, notes: Path, home: Path
+) -> None:
+    """It names the folder and says how to choose another one."""
+    home.mkdir(mode=0o500)
+    result = trainer("learn", str(notes))
+    assert result.returncode == 1
+    assert str(home) in result.stderr
+    assert "Traceback" not in result.stderr

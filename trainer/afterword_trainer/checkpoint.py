@@ -1,0 +1,80 @@
+"""A checkpoint of training: arrays and a few numbers in one file, so that a kill loses little.
+
+The file replaces the one before it in one move; its last bytes are the SHA-256 of the others.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from afterword_trainer import durable
+from afterword_trainer.training import Arrays, Progress
+
+MAGIC = b"afterword checkpoint 1\n"
+AT_MOST = 1 << 31  # bytes; four arrays for each weight of the largest network come nowhere near
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What is needed to go on."""
+
+    run: str  # identifies the corpus and the settings; a checkpoint of another run is of no use
+    progress: Progress
+    records: list[dict[str, Any]]  # what training has said so far
+    arrays: Arrays
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint at `path`. Raises durable.StateError; the one before it remains."""
+    header = json.dumps(
+        {
+            "run": checkpoint.run,
+            "progress": asdict(checkpoint.progress),
+            "records": checkpoint.records,
+            "arrays": [
+                [name, array.dtype.str, list(array.shape)]
+                for name, array in checkpoint.arrays.items()
+            ],
+        }
+    ).encode()
+    digest = hashlib.sha256()
+    with durable.writer(path) as file:
+        arrays = (np.ascontiguousarray(array) for array in checkpoint.arrays.values())
+        for data in (MAGIC, b"%d\n" % len(header), header, *(a.tobytes() for a in arrays)):
+            digest.update(data)
+            file.write(data)
+        file.write(digest.digest())
+
+
+def load(path: Path, run: str) -> Checkpoint | None:
+    """The checkpoint of `run` at `path`; None if there is none, or it is damaged, or of another.
+
+    A checkpoint saves minutes and is no more than a convenience: whatever is wrong with it,
+    training starts afresh.
+    """
+    try:
+        data = durable.read(path, at_most=AT_MOST)
+        body, digest = data[:-32], data[-32:]
+        if not body.startswith(MAGIC) or hashlib.sha256(body).digest() != digest:
+            return None
+        size, _, rest = body[len(MAGIC) :].partition(b"\n")
+        header = json.loads(rest[: int(size)])
+        if header["run"] != run:
+            return None
+        at, arrays = int(size), {}
+        for name, dtype, shape in header["arrays"]:
+            array = np.frombuffer(rest, dtype, int(np.prod(shape)), at).reshape(shape)
+            arrays[name] = array
+            at += array.nbytes
+        return Checkpoint(
+            run=run,
+            progress=Progress(**header["progress"]),
+            records=header["records"],
+            arrays=arrays,
+        )
+    except (durable.StateError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,211 @@
+"""`trainer`: the command line. Parses, calls one function of `commands`, turns errors into words.
+
+Imports nothing heavy, so that `trainer --help` answers before the finger leaves Enter.
+"""
+
+import argparse
+import difflib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+OVERVIEW = """\
+Teach Afterword your own writing. Everything stays on this machine.
+
+  trainer corpus ~/notes      what would be learned, and what not; learns nothing
+  trainer learn ~/notes       learn it: about five minutes, with a score at the end
+  trainer sample              let the model write
+  trainer report              see how it went, as a page
+"""
+
+EPILOGUE = """\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (work kept).
+AFTERWORD_HOME=DIR keeps everything that Afterword writes under one folder.
+NO_COLOR, AFTERWORD_NO_PROGRESS: no colour, no live view.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the project's form of errors: what, and what to type instead."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"{self.prog} --help"
+        if "invalid choice: '" in message:
+            typed = message.split("invalid choice: '")[1].split("'")[0]
+            if near := difflib.get_close_matches(typed, _COMMANDS, 1):
+                hint = f"trainer {near[0]}"
+        sys.stderr.write(f"error: {message}\n\nhint: {hint}\n")
+        sys.exit(USAGE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `trainer`; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = build_parser()
+    if not arguments:
+        parser.print_help()
+        return DONE
+    options = parser.parse_args(arguments)
+    # A closed pipe (`trainer sample | head`) ends the program as it ends every other one.
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+    from afterword_trainer import commands
+
+    try:
+        return commands.run(options, ["trainer", *arguments])
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except commands.EXPECTED_ERRORS as error:
+        if options.debug:
+            raise
+        what, _, remedy = str(error).partition("; ")
+        sys.stderr.write(f"error: {what}\n" + (f"\nhint: {remedy}\n" if remedy else ""))
+        return FAILED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command; the one place where options are declared."""
+    parser = _Parser(
+        prog="trainer",
+        description=OVERVIEW,
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    verbs = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    learn = verbs.add_parser("learn", help="learn files or folders: the main job")
+    _add_corpus_options(learn)
+    span = learn.add_mutually_exclusive_group()
+    span.add_argument("--minutes", type=_minutes, help="wall time to take, scores included (5)")
+    span.add_argument("--epochs", type=_epochs, help="passes over the text instead of minutes")
+    learn.add_argument(
+        "--from",
+        dest="origin",
+        choices=("scratch", "current"),
+        default="scratch",
+        help="what to start from (scratch)",
+    )
+    learn.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm", help="(lstm)")
+    learn.add_argument("--layers", type=int, default=2, help="(2)")
+    learn.add_argument("--units", type=int, default=512, help="per layer (512)")
+    learn.add_argument("--dropout", type=float, help="0 to 1 (by the number of passes)")
+    learn.add_argument("--seed", type=int, default=0, help="(0)")
+    learn.add_argument("--no-activate", action="store_true", help="keep using the model in use")
+    learn.add_argument(
+        "--dry-run", action="store_true", help="only say what would be learned, as `corpus` does"
+    )
+    _add_json(learn)
+
+    evaluate = verbs.add_parser(
+        "evaluate",
+        help="bits per character and keystrokes saved, beside the baselines",
+        description="Score a model on the newest tenth of PATH; the baselines learn the rest. "
+        "With --learned, score it on all of PATH.",
+    )
+    _add_corpus_options(evaluate)
+    evaluate.add_argument("--learned", nargs="+", type=Path, metavar="PATH", help="for baselines")
+    evaluate.add_argument("--characters", type=_count, default=20_000, help="to type (20000)")
+    _add_model(evaluate)
+    _add_json(evaluate)
+
+    sample = verbs.add_parser("sample", help="let the model write")
+    sample.add_argument("--prompt", default="", help="text to go on from; - reads standard input")
+    sample.add_argument("--temperature", type=float, default=0.8, help="0 to 2 (0.8)")
+    sample.add_argument("--greedy", action="store_true", help="the likeliest symbol each time")
+    sample.add_argument("--top-k", type=int, default=0, help="among the K likeliest only (all)")
+    sample.add_argument("--top-p", type=float, default=1.0, help="among this share only (1)")
+    sample.add_argument("--chars", type=_count, default=400, help="(400)")
+    sample.add_argument("--count", type=_count, default=1, help="samples (1)")
+    sample.add_argument("--seed", type=int, default=0, help="(0)")
+    _add_model(sample)
+    _add_json(sample)
+
+    corpus = verbs.add_parser("corpus", help="what would be learned, and what not; learns nothing")
+    _add_corpus_options(corpus)
+    corpus.add_argument("--skipped", action="store_true", help="list every file left out, and why")
+    _add_json(corpus)
+
+    models = verbs.add_parser("models", help="the models that there are")
+    _add_json(models)
+    use = verbs.add_parser("use", help="put a model to use")
+    use.add_argument("model", metavar="MODEL")
+    verbs.add_parser("rollback", help="go back to the model that was in use before")
+    remove = verbs.add_parser("remove", help="delete a model that is not in use")
+    remove.add_argument("model", metavar="MODEL")
+    export = verbs.add_parser("export", help="write the model in use to a file")
+    export.add_argument("file", type=Path, metavar="FILE")
+    _add_model(export)
+    import_ = verbs.add_parser("import", help="take a model from a file; `use` puts it to use")
+    import_.add_argument("file", type=Path, metavar="FILE")
+
+    report = verbs.add_parser("report", help="the training report: one HTML file")
+    report.add_argument("--output", type=Path, metavar="FILE", help="where to write it")
+    report.add_argument("--prompt", action="append", default=[], help="to sample from; repeatable")
+    report.add_argument("--no-excerpts", action="store_true", help="leave your own text out of it")
+    report.add_argument("--open", action="store_true", help="open it in the browser")
+    _add_model(report)
+    return parser
+
+
+def _add_corpus_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
+    parser.add_argument("--mail", action="store_true", help="read mail too (.eml, .mbox, Maildir)")
+    parser.add_argument("--pdf", action="store_true", help="read PDF files too")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="MODEL", help="another model than the one in use")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs: JSON on standard output")
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0.2 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0.2 and 10000 minutes")
+    return value
+
+
+def _epochs(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0 and at most 10000 passes")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 100_000_000:
+        raise argparse.ArgumentTypeError(f"{text} is not within 1 and 100000000")
+    return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version("afterword")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        ours = "(not installed)"
+    return f"Afterword {ours}, Python {sys.version.split()[0]}"
+
+
+_COMMANDS = (
+    *("learn", "evaluate", "sample", "corpus", "models", "use"),
+    *("rollback", "remove", "export", "import", "report"),
+)
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUTF8", "1")
+    sys.exit(main())

@@ -1,0 +1,509 @@
+"""The verbs of `trainer`, one function each: options in, lines on the terminal out.
+
+The only room that prints. What it prints for people goes through `view`; `--json` writes JSON
+and nothing else on standard output.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from afterword_trainer import (
+    corpus,
+    durable,
+    evaluation,
+    learn,
+    portrait,
+    records,
+    report,
+    stream,
+    view,
+)
+from afterword_trainer.model.bundle import Bundle, BundleError
+from afterword_trainer.model.sampling import Sampling, generate
+from afterword_trainer.model.step import NetworkPredictor, NumpyStep, open_step
+from afterword_trainer.paths import Paths
+from afterword_trainer.shelf import Shelf, ShelfError
+
+DEFAULT_MINUTES = 5.0  # a coffee; enough for a megabyte of text
+INT8_CHARACTERS = 10_000  # on which the served weights are compared with the exact ones
+
+
+class UsageError(Exception):
+    """An option has a value that cannot be."""
+
+
+# What `cli.main` says in one sentence; anything else is a defect and shows its traceback.
+EXPECTED_ERRORS: tuple[type[Exception], ...] = (
+    BundleError,
+    ShelfError,
+    durable.StateError,
+    stream.TooLittleError,
+    learn.LearnError,
+    records.TrainingError,
+    UsageError,
+)
+
+
+def run(options: argparse.Namespace, typed: Sequence[str]) -> int:
+    """Carry out the command; the exit code. `typed` is the command line, for the report."""
+    paths = Paths.from_environment()
+    match options.command:
+        case "learn" | "corpus" if options.command == "corpus" or options.dry_run:
+            return corpus_command(options)
+        case "models":
+            return models_command(options, paths)
+        case "use" | "rollback" | "remove" | "export" | "import":
+            return shelf_command(options, Shelf(paths.models))
+    with _libraries_write_to(paths.logs / "trainer.log"):
+        match options.command:
+            case "learn":
+                return learn_command(options, paths, shlex.join(typed))
+            case "evaluate":
+                return evaluate_command(options, paths)
+            case "sample":
+                return sample_command(options, paths)
+            case _:
+                return report_command(options, paths)
+
+
+# -- learning ----------------------------------------------------------------------------------
+
+
+def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
+    """`trainer learn`."""
+    started = time.monotonic()
+    minutes = options.minutes
+    if minutes is None and options.epochs is None:
+        minutes = DEFAULT_MINUTES
+    request = learn.Request(
+        roots=options.paths,
+        rules=_rules(options),
+        minutes=minutes,
+        epochs=options.epochs,
+        origin=options.origin,
+        cell=options.cell,
+        layers=options.layers,
+        units=options.units,
+        dropout=options.dropout,
+        seed=options.seed,
+        activate=not options.no_activate,
+        command=typed,
+    )
+    with (
+        _interruptible() as interrupted,
+        _status(quiet=options.json) as say,
+        ExitStack() as picture,
+    ):
+        show_live: view.Show | None = None
+
+        def show(record: records.Record) -> None:
+            # The picture stands between the lines that say what is read and what is scored.
+            nonlocal show_live
+            if show_live is None:
+                say("")
+                show_live = picture.enter_context(view.watch(as_json=options.json))
+            show_live(record)
+            if isinstance(record, records.Finished):
+                picture.close()
+
+        learned = learn.learn(
+            request,
+            paths,
+            show=show,
+            interrupted=interrupted,
+            on_read=_reading(say),
+            on_score=lambda name, share: say(f"scoring: {name} {share:.0%}"),
+            started=started,
+        )
+    if options.json:
+        print(json.dumps({"event": "learned", **asdict(learned) | {"table": None}}))
+    else:
+        _print_learned(learned, paths)
+    return 130 if learned.interrupted else 0
+
+
+def _print_learned(learned: learn.Learned, paths: Paths) -> None:
+    if learned.table:
+        _print_table(learned.table, title="On your held-out text, beside simpler methods")
+    ours = learned.table.rows[0].keystrokes if learned.table else None
+    saved = f", saves {ours.ksr:.1f} % of keystrokes" if ours else ""
+    state = "in use" if learned.active else "not in use"
+    kept = " (stopped early; the same command goes on from here)" if learned.interrupted else ""
+    print(f"\n{learned.id}: {learned.heldout_bits:.3f} bits per character{saved}; {state}{kept}")
+    print("\nhint: trainer report --open")
+    print("hint: trainer sample --prompt 'The first words of a sentence'")
+    if learned.active:
+        print("hint: trainer rollback    (undo)")
+
+
+def corpus_command(options: argparse.Namespace) -> int:
+    """`trainer corpus`, and `trainer learn --dry-run`."""
+    summary = corpus.Summary()
+    skipped: list[corpus.Skipped] = []
+    listed = getattr(options, "skipped", False)
+    with _status(quiet=options.json) as say:
+        on_read = _reading(say)
+        for item in corpus.documents(options.paths, _rules(options)):
+            summary.add(item)
+            if listed and isinstance(item, corpus.Skipped):
+                skipped.append(item)
+            on_read(summary.total.documents, summary.total.characters)
+    found = summary.to_json()
+    if options.json:
+        if listed:
+            found["files"] = [asdict(item) for item in skipped]
+        print(json.dumps(found))
+        return 0
+    rows = [
+        {"name": name, "files": share["documents"], "characters": share["characters"]}
+        for name, share in found["languages"].items()
+    ]
+    view.table(view.CORPUS, rows, title="What would be learned")
+    if listed:
+        for item in skipped:
+            detail = f" ({item.detail})" if item.detail else ""
+            reason = corpus.REASONS[item.reason]
+            print(f"  {view.visible(item.path)}: {reason}{view.visible(detail)}")
+    elif found["skipped"]:
+        print()
+        view.table(
+            view.SKIPPED,
+            [
+                {"files": n, "reason": corpus.REASONS[reason]}
+                for reason, n in found["skipped"].items()
+            ],
+            title="What would not",
+        )
+    total = summary.total
+    secrets = summary.n_secrets
+    print(
+        f"\n{total.documents:,} files, {view.amount(total.characters)} characters; "
+        f"{found['files_skipped']:,} left out; "
+        f"{secrets:,} lines with keys or passwords left out; nothing was learned"
+    )
+    if found["files_skipped"] and not listed:
+        print("\nhint: add --skipped to see each file that is left out")
+    return 0
+
+
+# -- asking ------------------------------------------------------------------------------------
+
+
+def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer evaluate`."""
+    bundle = _model(options, paths)
+    predictor = NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
+    sizes = evaluation.Options(
+        bits_characters=max(100_000, options.characters), keystroke_characters=options.characters
+    )
+    with (
+        durable.temporary_folder(paths.cache) as folder,
+        _status(quiet=options.json) as say,
+    ):
+        documents = _documents_of(options.paths, _rules(options), _reading(say))
+        if options.learned:
+            # All of PATH is test text; what the baselines learn is named apart.
+            test = stream.prepare(
+                documents, folder / "test", alphabet=bundle.alphabet, heldout_share=0.0
+            )
+            known = stream.prepare(
+                _documents_of(options.learned, _rules(options), _reading(say)),
+                folder / "learned",
+                alphabet=bundle.alphabet,
+                heldout_share=0.0,
+            )
+            learned, tested = known.learn_documents, test.learn_documents
+        else:
+            both = stream.prepare(documents, folder / "both", alphabet=bundle.alphabet)
+            learned, tested = both.learn_documents, both.heldout_documents
+        table = evaluation.evaluate(
+            bundle.id,
+            predictor,
+            bundle.alphabet,
+            learned(),
+            tested(),
+            sizes,
+            lambda name, share: say(f"scoring: {name} {share:.0%}"),
+        )
+        say("comparing int8 with float32")
+        served, exact = _int8_loss(bundle, tested())
+    if options.json:
+        found = {"model": bundle.id, "int8_bits": served, "float32_bits": exact}
+        print(json.dumps(found | table.to_json()))
+        return 0
+    _print_table(table, title=f"{bundle.id} on {table.keystroke_characters:,} characters typed")
+    print(
+        f"\nint8 weights cost {served - exact:+.4f} bits per character against float32 "
+        f"({served:.3f}, {exact:.3f}); saved keystrokes are simulated, so an upper bound"
+    )
+    return 0
+
+
+def _int8_loss(bundle: Bundle, documents: Iterator[stream.Piece]) -> tuple[float, float]:
+    """Bits per character by the served graph and by float32, on the same beginning."""
+    text = "".join(piece.text for _, piece in zip(range(50), documents, strict=False))
+    header = bundle.alphabet.header()
+    found = [
+        evaluation.bits_per_character(
+            NetworkPredictor(step), bundle.alphabet, text[:INT8_CHARACTERS], header
+        ).per_character
+        for step in (
+            open_step(bundle.spec, bundle.weights, bundle.graphs),
+            NumpyStep(bundle.spec, bundle.weights),
+        )
+    ]
+    return found[0], found[1]
+
+
+def sample_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer sample`: streams as it goes."""
+    try:
+        sampling = Sampling(
+            temperature=0.0 if options.greedy else options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    bundle = _model(options, paths)
+    # Bytes that are no UTF-8 come in as lone surrogates, which the alphabet spells as well.
+    prompt = options.prompt
+    if prompt == "-":
+        prompt = sys.stdin.buffer.read().decode("utf-8", "replace")
+    prompt = prompt.replace("\r\n", "\n")
+    predictor = NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
+    symbols = [*bundle.alphabet.header().tolist(), *bundle.alphabet.encode(prompt).tolist()]
+    with _status(quiet=options.json) as say:
+        for index, symbol in enumerate(symbols):
+            predictor.observe(symbol)
+            if index % 10_000 == 9_999:
+                say(f"reading the prompt: {index / len(symbols):.0%}")
+    raw = not sys.stdout.isatty()
+    for number in range(options.count):
+        rng = np.random.default_rng([options.seed, number])
+        pieces = generate(predictor, bundle.alphabet, sampling, options.chars, rng)
+        if options.json:
+            found = {"prompt": prompt, "text": "".join(pieces), "seed": [options.seed, number]}
+            print(json.dumps(found))
+            continue
+        if number:
+            print("\n---")
+        for piece in (prompt, *pieces):
+            # A model may write what a terminal would obey; a pipe gets it as it is.
+            shown = piece if raw else view.visible(piece, keep="\n\t")
+            sys.stdout.write(shown.encode("utf-8", "replace").decode("utf-8"))
+            sys.stdout.flush()
+        print()
+    return 0
+
+
+# -- the shelf ---------------------------------------------------------------------------------
+
+
+def models_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer models`."""
+    shelf = Shelf(paths.models)
+    entries = shelf.entries()
+    if options.json:
+        for entry in entries:
+            print(json.dumps(asdict(entry)))
+        return 0
+    if not entries:
+        print("There is no model yet\n\nhint: trainer learn ~/notes")
+        return 0
+    rows = [
+        {
+            "id": entry.id,
+            "made": entry.problem or _local(entry.created),
+            "bits": entry.scores.get("bits_per_character"),
+            "saved": entry.scores.get("ksr"),
+            "marked": entry.is_current,
+        }
+        for entry in entries
+    ]
+    columns = [c for c in view.MODELS if c.key in ("id", "made", "bits", "saved")]
+    view.table(columns, rows, hints=["trainer use MODEL"] if len(entries) > 1 else [])
+    return 0
+
+
+def shelf_command(options: argparse.Namespace, shelf: Shelf) -> int:
+    """`trainer use`, `rollback`, `remove`, `export`, `import`: each says its undo."""
+    match options.command:
+        case "use":
+            shelf.use(options.model)
+            print(f"{options.model} is in use\n\nhint: trainer rollback    (undo)")
+        case "rollback":
+            print(f"{shelf.rollback()} is in use again")
+        case "remove":
+            shelf.remove(options.model)
+            print(f"{options.model} is deleted")
+        case "export":
+            bundle = _chosen(shelf, options.model)
+            shelf.export(bundle.id, options.file)
+            print(f"{bundle.id} is in {options.file}; it can repeat parts of what it learned")
+        case "import":
+            new_id = shelf.import_(options.file)
+            print(f"{new_id} is on the shelf\n\nhint: trainer use {new_id}")
+    return 0
+
+
+def report_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer report`."""
+    shelf = Shelf(paths.models)
+    bundle = _chosen(shelf, options.model)
+    with _status(quiet=False) as say:
+        say("sampling")
+        others = [shelf.load(e.id) for e in shelf.entries() if not e.problem and e.id != bundle.id]
+        data = portrait.of_bundle(bundle, others, options.prompt)
+        page = report.render(data, include_excerpts=not options.no_excerpts)
+    target = options.output or paths.reports / f"{bundle.id}.html"
+    durable.replace(target, page.encode("utf-8", "replace"))
+    print(target)
+    if options.open:
+        webbrowser.open(target.absolute().as_uri())
+    return 0
+
+
+# -- shared by the verbs -----------------------------------------------------------------------
+
+
+def _rules(options: argparse.Namespace) -> corpus.Rules:
+    return corpus.Rules(mail=options.mail, pdf=options.pdf)
+
+
+def _documents_of(
+    roots: Sequence[Path], rules: corpus.Rules, on_read: Callable[[int, int], None]
+) -> Iterator[corpus.Document]:
+    files = characters = 0
+    for item in corpus.documents(roots, rules):
+        if isinstance(item, corpus.Document):
+            files, characters = files + 1, characters + len(item.text)
+            on_read(files, characters)
+            yield item
+
+
+def _model(options: argparse.Namespace, paths: Paths) -> Bundle:
+    return _chosen(Shelf(paths.models), options.model)
+
+
+def _chosen(shelf: Shelf, name: str | None) -> Bundle:
+    """The named model, or the one in use. Raises ShelfError if there is none."""
+    if name:
+        return shelf.load(name)
+    bundle, notice = shelf.current()
+    if notice:
+        sys.stderr.write(f"note: {notice}\n")
+    if bundle is None:
+        raise ShelfError("nothing was learned yet; trainer learn ~/notes")
+    return bundle
+
+
+def _print_table(table: evaluation.Table, *, title: str) -> None:
+    rows: list[Mapping[str, Any]] = []
+    for row in table.rows:
+        lists = row.presage.ksr if row.presage else {}
+        typed = row.keystrokes
+        rows.append(
+            {
+                "name": row.name,
+                "bits": row.bits.per_character if row.bits else None,
+                "saved": typed.ksr if typed else None,
+                "accepted": typed.acceptance if typed else None,
+                **{f"ksr{size}": lists.get(size) for size in (1, 3, 6)},
+                "marked": row is table.rows[0],
+            }
+        )
+    print()
+    view.table(view.EVALUATION, rows, title=title)
+
+
+def _local(created: str) -> str:
+    """An ISO 8601 time in UTC as the clock on the wall shows it."""
+    try:
+        return (
+            f"{datetime.fromisoformat(created.replace('Z', '+00:00')).astimezone():%Y-%m-%d %H:%M}"
+        )
+    except ValueError:
+        return created
+
+
+@contextmanager
+def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A line on the terminal that says what goes on, and leaves nothing behind."""
+    live = not quiet and sys.stderr.isatty() and "AFTERWORD_NO_PROGRESS" not in os.environ
+    last, shown = 0.0, False
+
+    def say(text: str) -> None:
+        nonlocal last, shown
+        now = time.monotonic()
+        if not live or (text and now - last < 0.2) or (not text and not shown):
+            return
+        sys.stderr.write(f"\r\x1b[2K{text[:100]}")
+        sys.stderr.flush()
+        last, shown = now, bool(text)
+
+    try:
+        yield say
+    finally:
+        say("")
+
+
+def _reading(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    return lambda files, characters: say(
+        f"reading: {files:,} files, {view.amount(characters)} characters"
+    )
+
+
+@contextmanager
+def _libraries_write_to(log: Path) -> Iterator[None]:
+    """Send what TensorFlow and LiteRT print on descriptor 2 to a log; our own lines still arrive.
+
+    The import of TensorFlow greets with a screenful that no setting turns off.
+    """
+    terminal, ours = sys.stderr, os.dup(2)
+    descriptor = durable.open_log(log)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stderr = os.fdopen(ours, "w", buffering=1, encoding=terminal.encoding, errors="replace")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(ours, 2)
+        sys.stderr.close()
+        sys.stderr = terminal
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks training to stop and keep what it has; a second one ends the program."""
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

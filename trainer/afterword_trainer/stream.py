@@ -1,0 +1,226 @@
+"""Documents to symbols on disk: one long sequence to learn from, and the newest part kept back.
+
+Text and symbols go through files, so that memory does not grow with the corpus. Knows documents
+by what they say of themselves; knows neither folders of the user's nor networks.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afterword_trainer import durable
+from afterword_trainer.model.alphabet import Alphabet
+
+HELDOUT_SHARE = 0.1  # the newest tenth: what is written next looks most like it
+HELDOUT_CHARACTERS = 1_000_000  # at most; more would make no score steadier
+LEAST_CHARACTERS = 1_000  # of less, nothing but the alphabet would be learned
+
+
+class TooLittleError(Exception):
+    """There is not enough text to learn from."""
+
+
+class Document(Protocol):
+    """What is known of a text before its first character, and the text."""
+
+    @property
+    def path(self) -> str:
+        """Relative to the folder that is learned."""
+
+    @property
+    def language(self) -> str:
+        """A name such as "markdown"."""
+
+    @property
+    def modified(self) -> float:
+        """Seconds since 1970."""
+
+    @property
+    def text(self) -> str:
+        """Its lines are ended by LF."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A document, or a part of one, that lies in a text file."""
+
+    path: str
+    language: str
+    modified: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    path: str
+    language: str
+    modified: float
+    offset: int  # bytes, into the text file
+    size: int  # bytes
+    characters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A corpus ready to be learned, in a folder of its own."""
+
+    folder: Path
+    alphabet: Alphabet
+    digest: str  # of every document, in order: the same digest is the same corpus
+    documents: int
+    learn_characters: int
+    heldout_characters: int
+    learn_places: Sequence[_Place]
+    heldout_places: Sequence[_Place]
+
+    def learn(self) -> "SymbolFile":
+        """The symbols to learn from, headers included."""
+        return SymbolFile(self.folder / LEARN)
+
+    def heldout(self) -> "SymbolFile":
+        """The symbols kept back, headers included."""
+        return SymbolFile(self.folder / HELDOUT)
+
+    def learn_documents(self) -> Iterator[Piece]:
+        """The text to learn from, oldest first."""
+        return _pieces(self.folder, self.learn_places)
+
+    def heldout_documents(self) -> Iterator[Piece]:
+        """The text kept back, oldest first."""
+        return _pieces(self.folder, self.heldout_places)
+
+
+def prepare(
+    documents: Iterable[Document],
+    folder: Path,
+    *,
+    alphabet: Alphabet | None = None,
+    heldout_share: float = HELDOUT_SHARE,
+) -> Prepared:
+    """Write `documents`, oldest first, to `folder` as symbols, the newest share apart.
+
+    Without an `alphabet`, one is made from the characters of the text. Raises TooLittleError for
+    under a thousand characters, durable.StateError where nothing can be written.
+    """
+    # 1) one pass over the documents: their text to one file, their characters counted
+    counts: Counter[str] = Counter()
+    digest = hashlib.blake2b(digest_size=16)
+    places: list[_Place] = []
+    with durable.writer(folder / TEXT) as file:
+        offset = 0
+        for document in documents:
+            data = document.text.encode("utf-8", "surrogatepass")
+            file.write(data)
+            counts.update(document.text)
+            digest.update(hashlib.blake2b(document.path.encode(errors="replace")).digest())
+            digest.update(hashlib.blake2b(data).digest())
+            places.append(
+                _Place(
+                    path=document.path,
+                    language=document.language,
+                    modified=document.modified,
+                    offset=offset,
+                    size=len(data),
+                    characters=len(document.text),
+                )
+            )
+            offset += len(data)
+    total = sum(place.characters for place in places)
+    if total < LEAST_CHARACTERS:
+        raise TooLittleError(
+            f"{total} characters of text are too little to learn from, {LEAST_CHARACTERS} are "
+            "the least; name more files or folders"
+        )
+
+    # 2) the newest part apart, cut where a line ends
+    heldout = min(int(total * heldout_share), HELDOUT_CHARACTERS)
+    learn_places, heldout_places = _split(folder, places, total - heldout)
+
+    # 3) a second pass, now that the alphabet is known: symbols, each document behind its header
+    alphabet = alphabet or Alphabet.from_counts(counts)
+    for name, some in ((LEARN, learn_places), (HELDOUT, heldout_places)):
+        with durable.writer(folder / name) as file:
+            for piece in _pieces(folder, some):
+                header = alphabet.header(piece.path, piece.language, piece.modified)
+                file.write(header.astype("<u2").tobytes())
+                file.write(alphabet.encode(piece.text).astype("<u2").tobytes())
+    return Prepared(
+        folder=folder,
+        alphabet=alphabet,
+        digest=digest.hexdigest(),
+        documents=len(places),
+        learn_characters=sum(place.characters for place in learn_places),
+        heldout_characters=sum(place.characters for place in heldout_places),
+        learn_places=learn_places,
+        heldout_places=heldout_places,
+    )
+
+
+class SymbolFile:
+    """A file of 16-bit symbols, read window by window so that memory does not grow with it."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.n_symbols = os.fstat(self._descriptor).st_size // 2
+
+    def read(self, starts: NDArray[np.int64], length: int) -> NDArray[np.uint16]:
+        """Symbols (len(starts), length), one row from each start."""
+        rows = [os.pread(self._descriptor, 2 * length, 2 * int(start)) for start in starts]
+        return np.frombuffer(b"".join(rows), "<u2").reshape(len(rows), length)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._descriptor)
+
+
+TEXT, LEARN, HELDOUT = "text", "learn.symbols", "heldout.symbols"
+
+
+def _split(
+    folder: Path, places: Sequence[_Place], n_learn: int
+) -> tuple[list[_Place], list[_Place]]:
+    """The places of the first `n_learn` characters, and the rest; one document may be cut."""
+    learn: list[_Place] = []
+    left = n_learn
+    for index, place in enumerate(places):
+        if place.characters > left:
+            (piece,) = _pieces(folder, [place])
+            at = piece.text.rfind("\n", 0, left) + 1 or left
+            learn += _part(place, piece.text, 0, at)
+            return learn, [*_part(place, piece.text, at, None), *places[index + 1 :]]
+        learn.append(place)
+        left -= place.characters
+    return learn, []
+
+
+def _part(place: _Place, text: str, start: int, end: int | None) -> list[_Place]:
+    characters = len(text[start:end])
+    if not characters:
+        return []
+    return [
+        _Place(
+            path=place.path,
+            language=place.language,
+            modified=place.modified,
+            offset=place.offset + len(text[:start].encode("utf-8", "surrogatepass")),
+            size=len(text[start:end].encode("utf-8", "surrogatepass")),
+            characters=characters,
+        )
+    ]
+
+
+def _pieces(folder: Path, places: Iterable[_Place]) -> Iterator[Piece]:
+    with (folder / TEXT).open("rb") as file:
+        for place in places:
+            file.seek(place.offset)
+            text = file.read(place.size).decode("utf-8", "surrogatepass")
+            yield Piece(
+                path=place.path, language=place.language, modified=place.modified, text=text
+            )

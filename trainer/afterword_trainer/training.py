@@ -1,0 +1,427 @@
+"""The training loop: stateful truncated back-propagation through time over parallel streams.
+
+The corpus is one long sequence of symbols, cut into as many streams as a batch has rows; each
+window continues where the one before ended, its state carried over, and every position is
+predicted (Williams & Peng 1990; many-to-many). Knows symbols, networks and clocks; knows
+nothing of documents, bundles or terminals. What happens is told in records.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+import psutil
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from afterword_trainer import records
+from afterword_trainer.network import CharacterNetwork, Tensor
+from afterword_trainer.stream import SymbolFile
+
+LN2 = math.log(2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to train. The defaults were measured; see `benchmarks/RESULTS.md`."""
+
+    seconds: float | None = None  # wall time; the schedule is laid out for it
+    epochs: float | None = None  # passes over the text; exactly reproducible, unlike seconds
+    streams: int = 64  # rows of a batch: more are faster a symbol and learn less from each
+    window: int = 32  # symbols between two updates: how far back a gradient reaches
+    peak_rate: float = 4e-3
+    final_rate: float = 1e-5
+    warm_up: float = 0.03  # share of the plan
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    dropout: float | None = None  # None: from the number of passes, `dropout_for`
+    patience: float = 0.3  # share of the plan without improvement after which training stops
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.seconds is None) == (self.epochs is None):
+            raise ValueError("a recipe states either seconds or epochs")
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run has come; together with the arrays of `Training.arrays` it is a checkpoint."""
+
+    steps: int = 0
+    symbols: int = 0
+    seconds: float = 0.0
+    share: float = 0.0
+    train_bits: float = 0.0
+    best_bits: float = math.inf
+    best_share: float = 0.0
+    looks: int = 0  # at the held-out text
+    looks_since_best: int = 0
+    rate_factor: float = 1.0
+    dropout: float | None = None
+
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Training:
+    """One run: a network on its way from a start to the best that the plan allows."""
+
+    def __init__(
+        self,
+        network: CharacterNetwork,
+        learn: SymbolFile,
+        heldout: SymbolFile,
+        recipe: Recipe,
+        *,
+        n_cores: int,
+        deadline: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`deadline` on `clock` ends training whatever the plan says; times are in seconds."""
+        self.network = network
+        self.recipe = recipe
+        self.progress = Progress()
+        self.best: Arrays = network.weights_by_name()
+        self._learn = learn
+        self._heldout = heldout
+        self._clock = clock
+        self._deadline = deadline
+        self._n_cores = n_cores
+        self.streams, self.window = _layout(learn.n_symbols, recipe, n_cores)
+        self._state = np.zeros(network.spec.state_shape(self.streams), np.float32)
+        self._optimiser = keras.optimizers.AdamW(
+            recipe.peak_rate, weight_decay=recipe.weight_decay, beta_2=0.99, epsilon=1e-8
+        )
+        # Decay pulls towards small weights, which suits matrices; an embedding row of a rare
+        # symbol and a bias would only be forgotten.
+        self._optimiser.exclude_from_weight_decay(var_names=["embedding", "bias"])
+        self._optimiser.build(network.trainable_variables)
+        self._train_step = tf.function(
+            self._one_step,
+            autograph=False,  # the loops over time and parts are meant to be unrolled
+            input_signature=[
+                tf.TensorSpec((self.window + 1, self.streams), tf.int32),
+                tf.TensorSpec(self._state.shape, tf.float32),
+                tf.TensorSpec((), tf.float32),
+                tf.TensorSpec((), tf.float32),
+                tf.TensorSpec((2,), tf.int32),
+            ],
+        )
+        self._measure_step = tf.function(self._nats, autograph=False)
+
+    # -- the main path ---------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        interrupted: Callable[[], bool],
+        save: Callable[[], None],
+        sample: Callable[[], tuple[str, str]],
+    ) -> Iterator[records.Record]:
+        """Train to the end of the plan, telling what happens; ends with `Finished`.
+
+        Args:
+            interrupted: asked after each step; once true, training ends with what it has.
+            save: called when a checkpoint is worth its writing.
+            sample: (prompt, continuation) by the weights as they are, for the eye.
+
+        Raises:
+            records.TrainingError: the loss is not a number, twice.
+        """
+        recipe, progress = self.recipe, self.progress
+        began = self._clock() - progress.seconds
+        share_at_start, step_seconds = progress.share, 0.0
+        seconds_at_start = progress.seconds
+        next_evaluation = progress.share + EVALUATION_SHARE
+        last_told, told_symbols, rate_per_s = self._clock(), progress.symbols, 0.0
+        reason = "planned"
+
+        while progress.share < 1.0:
+            # 1) the window, the rate and the dropout of this step
+            step_began = self._clock()
+            window = self._window(progress.steps)
+            rate = learning_rate(progress.share, recipe) * progress.rate_factor
+            if progress.dropout is None:
+                progress.dropout = self._choose_dropout(progress, seconds_at_start, step_seconds)
+
+            # 2) one update
+            loss, norm, state = self._train_step(
+                window, self._state, rate, progress.dropout or 0.0, [recipe.seed, progress.steps]
+            )
+            loss = float(loss)
+            if not (math.isfinite(loss) and math.isfinite(float(norm))):
+                yield self._recover(loss)
+                continue
+            self._state = state.numpy()
+
+            # 3) bookkeeping: where are we, and how long does a step take
+            now = self._clock()
+            progress.steps += 1
+            progress.symbols += self.streams * self.window
+            progress.seconds = now - began
+            step_seconds = now - step_began
+            bits = loss / LN2
+            horizon = min(0.98, 1 - 1 / progress.steps)
+            progress.train_bits = horizon * progress.train_bits + (1 - horizon) * bits
+            progress.share = self._share(share_at_start, seconds_at_start)
+            out_of_time = self._deadline is not None and now + step_seconds / 2 > self._deadline
+            if out_of_time:
+                progress.share = 1.0
+
+            # 4) say so, a few times a second at most
+            if now - last_told >= TELL_EVERY_S:
+                rate_per_s = (progress.symbols - told_symbols) / (now - last_told)
+                last_told, told_symbols = now, progress.symbols
+                yield self._stepped(rate_per_s, share_at_start, seconds_at_start)
+
+            # 5) look at the held-out text, keep the best, save
+            stop = interrupted()
+            if progress.share >= min(next_evaluation, 1.0) or stop:
+                yield self._evaluated(*sample())
+                save()
+                last_told, told_symbols = self._clock(), progress.symbols
+                next_evaluation = progress.share + self._pause(last_told - now)
+            if stop:
+                reason = "interrupted"
+                break
+            stale = progress.share - progress.best_share > recipe.patience
+            if stale and progress.looks_since_best >= 3:
+                reason = "early-stop"
+                break
+
+        yield records.Finished(
+            seconds=progress.seconds,
+            reason=reason,
+            epochs=self._epoch(),
+            symbols=progress.symbols,
+            heldout_bits=progress.best_bits,
+            symbols_per_s=progress.symbols / max(progress.seconds, 1e-9),
+        )
+
+    def arrays(self) -> Arrays:
+        """Everything that a checkpoint needs besides `progress`, by name."""
+        arrays: Arrays = {f"weight/{k}": v for k, v in self.network.weights_by_name().items()}
+        arrays |= {f"best/{name}": value for name, value in self.best.items()}
+        for index, variable in enumerate(self._optimiser.variables):
+            arrays[f"optimiser/{index}"] = np.asarray(variable.numpy())
+        arrays["state"] = self._state
+        return arrays
+
+    def restore(self, arrays: Arrays, progress: Progress) -> None:
+        """Go on from a checkpoint. Raises KeyError or ValueError if it belongs to another run."""
+        names = list(self.best)
+        self.network.assign({name: arrays[f"weight/{name}"] for name in names})
+        self.best = {name: arrays[f"best/{name}"] for name in names}
+        for index, variable in enumerate(self._optimiser.variables):
+            variable.assign(arrays[f"optimiser/{index}"])
+        if arrays["state"].shape == self._state.shape:
+            self._state = arrays["state"]
+        self.progress = replace(progress)
+
+    # -- one step, as TensorFlow sees it ---------------------------------------------------
+
+    def _one_step(
+        self, window: Tensor, state: Tensor, rate: Tensor, dropout: Tensor, seed: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """window (time + 1, streams), state -> loss in nats, gradient norm, state."""
+        variables = self.network.trainable_variables
+        with tf.GradientTape() as tape:
+            nats, after = self._nats(window, state, dropout, seed)
+            loss = tf.reduce_mean(nats)
+        gradients, norm = tf.clip_by_global_norm(
+            tape.gradient(loss, variables), self.recipe.clip_norm
+        )
+        # A step that is not finite changes nothing; the loop decides what to do about it.
+        sound = tf.math.is_finite(norm) & tf.math.is_finite(loss)
+        if_sound = tf.cast(sound, tf.float32)
+        self._optimiser.learning_rate.assign(rate * if_sound)
+        safe = [tf.where(sound, g, tf.zeros_like(g)) for g in map(tf.convert_to_tensor, gradients)]
+        self._optimiser.apply_gradients(zip(safe, variables, strict=True))
+        return loss, norm, after
+
+    def _nats(
+        self, window: Tensor, state: Tensor, dropout: Tensor = None, seed: Tensor = None
+    ) -> tuple[Tensor, Tensor]:
+        """window (time + 1, streams), state -> nats of each target (time, streams), state."""
+        # One part of the batch for each core, side by side in one graph: see `use_cores`.
+        streams = window.shape[1]
+        n_parts = self._n_cores if streams % self._n_cores == 0 else 1
+        nats, states = [], []
+        for part in range(n_parts):
+            rows = slice(part * streams // n_parts, (part + 1) * streams // n_parts)
+            masks = None if seed is None else seed + 1000 * part
+            logits, after = self.network(window[:-1, rows], state[:, rows], dropout, masks)
+            targets = window[1:, rows]
+            nats.append(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+            )
+            states.append(after)
+        return tf.concat(nats, 1), tf.concat(states, 1)
+
+    # -- parts of the main path ------------------------------------------------------------
+
+    def _window(self, step: int) -> NDArray[np.int32]:
+        """Symbols (time + 1, streams) of a step; each pass starts at another offset."""
+        per_pass = self._steps_per_pass()
+        pass_index, at = divmod(step, per_pass)
+        if at == 0:
+            self._state = np.zeros_like(self._state)
+        slack = self._learn.n_symbols - 1 - per_pass * self.window * self.streams
+        # Another cut each time, so that no symbol always stands first in its window.
+        shift = int(np.random.default_rng([self.recipe.seed, pass_index]).integers(slack + 1))
+        length = per_pass * self.window
+        starts = shift + at * self.window + length * np.arange(self.streams)
+        return self._learn.read(starts, self.window + 1).astype(np.int32).T
+
+    def _steps_per_pass(self) -> int:
+        return max(1, (self._learn.n_symbols - 1) // (self.streams * self.window))
+
+    def _epoch(self) -> float:
+        return self.progress.symbols / self._learn.n_symbols
+
+    def _share(self, share_at_start: float, seconds_at_start: float) -> float:
+        """How much of the plan is done. By time, a resumed run spreads what was left of it."""
+        recipe, progress = self.recipe, self.progress
+        if recipe.epochs is not None:
+            return min(1.0, self._epoch() / recipe.epochs)
+        assert recipe.seconds is not None
+        here = (progress.seconds - seconds_at_start) / recipe.seconds
+        return min(1.0, share_at_start + (1 - share_at_start) * here)
+
+    def _pause(self, look_seconds: float) -> float:
+        """Share of the plan until the next look at the held-out text, which cost `look_seconds`."""
+        if self.recipe.seconds is None or self.progress.looks == 1:
+            return EVALUATION_SHARE  # by count alone, so that a run can be repeated exactly
+        return max(EVALUATION_SHARE, look_seconds / self.recipe.seconds / LOOKING_SHARE)
+
+    def _choose_dropout(
+        self, progress: Progress, seconds_at_start: float, step_seconds: float
+    ) -> float | None:
+        """None until the speed is known, which takes two steps: the first one compiles."""
+        recipe = self.recipe
+        if recipe.dropout is not None:
+            return recipe.dropout
+        if recipe.epochs is not None:
+            return dropout_for(recipe.epochs)
+        if progress.steps < 3 or not step_seconds:
+            return None
+        assert recipe.seconds is not None
+        left = recipe.seconds - (progress.seconds - seconds_at_start)
+        symbols = left / step_seconds * self.streams * self.window
+        return dropout_for(symbols / self._learn.n_symbols)
+
+    def _recover(self, loss: float) -> records.Noticed:
+        """The first time that the loss explodes, go back to the best weights at half the rate."""
+        progress = self.progress
+        progress.rate_factor /= 2
+        if progress.rate_factor < 0.3:
+            raise records.TrainingError(
+                f"the loss became {loss} at step {progress.steps} again after a restart at half "
+                "the rate; nothing was lost, so train once more with another --seed"
+            )
+        self.network.assign(self.best)
+        self._state = np.zeros_like(self._state)
+        for variable in self._optimiser.variables[2:]:  # moments; the counters and the rate stay
+            variable.assign(tf.zeros_like(variable.value))
+        return records.Noticed(
+            seconds=progress.seconds,
+            message=f"the loss became {loss}; going on from the best weights at half the rate",
+        )
+
+    def _stepped(
+        self, symbols_per_s: float, share_at_start: float, seconds_at_start: float
+    ) -> records.Stepped:
+        progress = self.progress
+        here = progress.seconds - seconds_at_start
+        done = progress.share - share_at_start
+        measured = here > 5 and done > 0.01
+        return records.Stepped(
+            seconds=progress.seconds,
+            share=progress.share,
+            seconds_left=here / done * (1 - progress.share) if measured else None,
+            symbols=progress.symbols,
+            symbols_per_s=symbols_per_s,
+            epoch=self._epoch(),
+            train_bits=progress.train_bits,
+            memory_mb=psutil.Process().memory_info().rss / 1e6,
+        )
+
+    def _evaluated(self, prompt: str, sample: str) -> records.Evaluated:
+        progress = self.progress
+        bits = self.heldout_bits()
+        best = bits < progress.best_bits
+        progress.looks += 1
+        progress.looks_since_best = 0 if best else progress.looks_since_best + 1
+        if best:
+            progress.best_bits, progress.best_share = bits, progress.share
+            self.best = self.network.weights_by_name()
+        return records.Evaluated(
+            seconds=progress.seconds,
+            share=progress.share,
+            epoch=self._epoch(),
+            train_bits=progress.train_bits,
+            heldout_bits=bits,
+            best=best,
+            prompt=prompt,
+            sample=sample,
+        )
+
+    def heldout_bits(self) -> float:
+        """Bits per symbol of the held-out text, in parallel streams that start from nothing."""
+        n_symbols = min(self._heldout.n_symbols, HELDOUT_SYMBOLS)
+        streams = max(1, min(self.streams, n_symbols // (4 * self.window)))
+        length = (n_symbols - 1) // streams
+        if length < 1:
+            return self.progress.train_bits  # nothing was kept back: the best guess there is
+        state: Any = np.zeros(self.network.spec.state_shape(streams), np.float32)
+        starts = length * np.arange(streams)
+        nats, count = 0.0, 0
+        window = min(self.window, length)
+        for at in range(0, length - window + 1, window):
+            symbols = self._heldout.read(starts + at, window + 1).astype(np.int32).T
+            losses, state = self._measure_step(symbols, state)
+            nats += float(tf.reduce_sum(losses))
+            count += window * streams
+        return nats / LN2 / count
+
+
+TELL_EVERY_S = 0.25
+EVALUATION_SHARE = 0.05  # twenty looks at the held-out text in a plan
+LOOKING_SHARE = 0.08  # of the time may go into looking
+HELDOUT_SYMBOLS = 65_536  # of the held-out text looked at each time: a second or two
+
+
+def learning_rate(share: float, recipe: Recipe) -> float:
+    """Linear warm-up, then a cosine down to `final_rate` (Loshchilov & Hutter 2017)."""
+    # 1) linear warm-up
+    if share < recipe.warm_up:
+        return recipe.peak_rate * (share + 0.01) / (recipe.warm_up + 0.01)
+    # 2) cosine decay
+    done = (share - recipe.warm_up) / (1 - recipe.warm_up)
+    height = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return recipe.final_rate + (recipe.peak_rate - recipe.final_rate) * height
+
+
+def dropout_for(epochs: float) -> float:
+    """Share of outputs to drop when the text will be read `epochs` times.
+
+    None in a single pass, where nothing can be learned by heart; more the oftener it is read.
+    """
+    return round(min(0.5, max(0.0, 0.12 * math.log2(max(epochs, 1e-9) / 1.5))), 3)
+
+
+def _layout(n_symbols: int, recipe: Recipe, n_cores: int) -> tuple[int, int]:
+    """(streams, window) that fit the text: a small one gets fewer streams.
+
+    Few updates of many streams would see a small text often and learn little from it; so some
+    fifty updates a pass, while eight streams are left, and as many as the cores share out evenly.
+    """
+    window = min(recipe.window, max(8, (n_symbols - 1) // 8))
+    streams = min(recipe.streams, max(8, n_symbols // (50 * window)), (n_symbols - 1) // window)
+    if streams >= n_cores:
+        streams -= streams % n_cores
+    return max(1, streams), window
