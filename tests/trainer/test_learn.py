@@ -58,7 +58,7 @@ def test_json_is_json_and_nothing_else(trainer: Trainer, notes: Path) -> None:
 
 def test_what_is_secret_is_not_learned(trainer: Trainer, notes: Path, home: Path) -> None:
     """The key is nowhere in what learning leaves on the disk."""
-    trainer("learn", str(notes), "--epochs", "1", *TINY)
+    assert trainer("learn", str(notes), "--epochs", "1", *TINY).returncode == 0
     for path in home.rglob("*"):
         if path.is_file():
             assert b"q8Zr4TnP0sXw7Lb2Vd9K" not in path.read_bytes(), path
@@ -68,7 +68,7 @@ def test_nothing_of_the_text_is_left_when_learning_is_done(
     trainer: Trainer, notes: Path, home: Path
 ) -> None:
     """The prepared text and the checkpoint are gone; logs hold none of it."""
-    trainer("learn", str(notes), "--epochs", "1", *TINY)
+    assert trainer("learn", str(notes), "--epochs", "1", *TINY).returncode == 0
     left = [path.name for path in (home / "cache" / "runs").iterdir() if path.suffix != ".pid"]
     assert left in ([], ["lock"])
     for path in (home / "logs").rglob("*"):

@@ -314,23 +314,6 @@ def test_a_hundred_keys() -> None:
     ) == (26 + 1, 12 + 1, 62 + 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", None),
-        ("a quick brown fox jumps over the lazy dog and sleeps", None),
-        ("ha ha ha", None),  # too short to be a cycle
-        ("I saw " + "the state of the " * 4, 22),
-        ("x" * 40, 1),
-        ("the company and the second " * 3 + "the comp", 27),  # it need not end with a whole round
-        ("the end of it all, " * 4 + "or not", None),  # it got out again
-    ],
-)
-def test_where_a_text_repeats_itself(text: str, expected: int | None) -> None:
-    """The second round of the cycle that lasts to the end."""
-    assert report.repeats_from(text) == expected
-
-
 def test_greedy_cycling_is_marked() -> None:
     """The reader sees where greedy decoding goes round in circles, and only there."""
     html = render(DATA)
@@ -374,7 +357,7 @@ def test_a_run_becomes_curves() -> None:
     ]
 
     assert report.learning(records, start_bits=5.0) == Learning(
-        train=((0.5, 4.0),),
+        train=((0.5, 4.0), (1.0, 3.0), (2.0, 3.5)),
         heldout=((1.0, 3.0), (2.0, 3.5)),
         start_bits=5.0,
         best=(1.0, 3.0),

@@ -13,6 +13,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afterword_trainer.model.sampling import find_cycle
 from afterword_trainer.records import Evaluated, Noticed, Record, Stepped
 from afterword_trainer.view import amount, bits, duration, visible
 
@@ -185,9 +186,9 @@ def learning(records: Iterable[Record], *, start_bits: float | None = None) -> L
     best: tuple[float, float] | None = None
     prompt = ""
     for record in records:
-        if isinstance(record, Stepped):
+        if isinstance(record, Stepped | Evaluated):
             train.append((record.seconds / 60, record.train_bits))
-        elif isinstance(record, Evaluated):
+        if isinstance(record, Evaluated):
             heldout.append((record.seconds / 60, record.heldout_bits))
             openings.append(Opening(seconds=record.seconds, text=record.sample))
             prompt = record.prompt
@@ -203,24 +204,6 @@ def learning(records: Iterable[Record], *, start_bits: float | None = None) -> L
         openings=tuple(openings),
         notices=tuple(notices),
     )
-
-
-def repeats_from(text: str) -> int | None:
-    """Where `text` begins to say again what it has just said, and does so to its end.
-
-    The tail must hold two whole rounds and 30 characters: shorter echoes are ordinary writing.
-    Greedy decoding ends in such a cycle sooner or later, sampling does not.
-    """
-    n = len(text)
-    earliest: int | None = None
-    for period in range(1, n // 2 + 1):
-        length = period  # of the longest tail in which every character equals the one a period on
-        while length < n and text[n - 1 - length] == text[n - 1 - length + period]:
-            length += 1
-        if length >= max(2 * period, N_ECHO):
-            second_round = n - length + period
-            earliest = second_round if earliest is None else min(earliest, second_round)
-    return earliest
 
 
 @cache
@@ -250,7 +233,6 @@ def _page() -> "Template":
 
 # Limits: with all of them reached, the file stays below 300 KB.
 
-N_ECHO = 30  # characters
 N_TEXT = 600  # characters of any one text: about what fits a paragraph
 N_ROWS = 12  # of a table
 N_OPENINGS = 6
@@ -367,9 +349,11 @@ def _by_prompt(samples: Sequence[Sample]) -> list[tuple[str, list[Passage]]]:
         passages = []
         for sample in shown:
             text = _shorten(sample.text.strip("\n") if style else sample.text.strip(), N_TEXT)
-            cycle = repeats_from(text.removesuffix("…"))
-            fresh, again = (text, "") if cycle is None else (text[:cycle], text[cycle:])
-            passages.append(Passage(sample.temperature, style, fresh, again))
+            cycle = find_cycle(text.removesuffix("…"))
+            second_round = sum(cycle) if cycle else len(text)
+            passages.append(
+                Passage(sample.temperature, style, text[:second_round], text[second_round:])
+            )
         groups.append((prompt, passages))
     return groups
 
