@@ -39,6 +39,7 @@ def test_learns_a_folder_and_writes(trainer: Trainer, notes: Path) -> None:
     assert "you-1" in page
 
     scores = json.loads(trainer("evaluate", str(notes), "--json").stdout)
+    assert scores["documents_known"] == 0
     assert abs(scores["int8_bits"] - scores["float32_bits"]) < 0.05
     assert scores["rows"][0]["name"] == "you-1"
 

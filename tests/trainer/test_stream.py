@@ -91,3 +91,11 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, text: str
     prepared = prepare([Text(text * 3)], folder / "text")
     pieces = [*prepared.learn_documents(), *prepared.heldout_documents()]
     assert "".join(piece.text for piece in pieces) == text * 3
+
+
+def test_what_was_learned_is_recognised_and_what_was_kept_back_is_not(tmp_path: Path) -> None:
+    """A model scored on text that it knows can say so; the two parts of a cut document differ."""
+    prepared = prepare(texts(4000, 4000, 4000), tmp_path / "a")
+    known = set(prepared.learned_digests())
+    assert prepared.n_known(known) == 0
+    assert prepare(texts(4000), tmp_path / "b", heldout_share=1.0).n_known(known) == 1

@@ -228,9 +228,11 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
                 heldout_share=0.0,
             )
             learned, tested = known.learn_documents, test.learn_documents
+            n_known = len(set(test.learned_digests()) & learn.digests(bundle))
         else:
             both = stream.prepare(documents, folder / "both", alphabet=bundle.alphabet)
             learned, tested = both.learn_documents, both.heldout_documents
+            n_known = both.n_known(learn.digests(bundle))
         table = evaluation.evaluate(
             bundle.id,
             predictor,
@@ -242,8 +244,15 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
         )
         say("comparing int8 with float32")
         served, exact = _int8_loss(bundle, tested())
+    if n_known and not options.json:
+        sys.stderr.write(f"note: {learn.flattery(bundle.id, n_known)}\n")
     if options.json:
-        found = {"model": bundle.id, "int8_bits": served, "float32_bits": exact}
+        found = {
+            "model": bundle.id,
+            "documents_known": n_known,
+            "int8_bits": served,
+            "float32_bits": exact,
+        }
         print(json.dumps(found | table.to_json()))
         return 0
     _print_table(table, title=f"{bundle.id} on {table.keystroke_characters:,} characters typed")

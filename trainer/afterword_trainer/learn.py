@@ -140,6 +140,8 @@ def learn(
             show(record)
 
         tell(_plan(request, shelf, spec, prepared, summary, parent, bool(earlier), left_s))
+        if parent and (n_known := prepared.n_known(digests(parent))):
+            tell(records.Noticed(seconds=0.0, message=flattery(parent.id, n_known)))
         prompt = _opening(prepared)
 
         def save() -> None:
@@ -201,6 +203,10 @@ def learn(
         bundle = replace(
             bundle,
             scores=_scores(bits, table),
+            documents=[
+                *(parent.documents if parent else ()),
+                *({"digest": digest} for digest in prepared.learned_digests()),
+            ],
             provenance=_provenance(request, prepared, summary, parent, table, run, precision)
             | {
                 "previous": before.id if before else None,
@@ -222,6 +228,16 @@ def learn(
         interrupted=stopped,
         active=request.activate,
     )
+
+
+def digests(bundle: Bundle) -> set[str]:
+    """Of the documents that a model has learned."""
+    return {str(document.get("digest")) for document in bundle.documents}
+
+
+def flattery(model: str, n_known: int) -> str:
+    """What to say when a model is scored on text that it knows."""
+    return f"{model} has learned {n_known} of the documents it is scored on, which flatters it"
 
 
 def closing_seconds(total_s: float | None) -> float:

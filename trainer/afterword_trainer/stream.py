@@ -7,8 +7,8 @@ by what they say of themselves; knows neither folders of the user's nor networks
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +65,7 @@ class _Place:
     offset: int  # bytes, into the text file
     size: int  # bytes
     characters: int
+    digest: str  # of the text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,14 @@ class Prepared:
     def heldout(self) -> "SymbolFile":
         """The symbols kept back, headers included."""
         return SymbolFile(self.folder / HELDOUT)
+
+    def learned_digests(self) -> list[str]:
+        """What the text to learn from consists of, for a model to remember and no one to read."""
+        return [place.digest for place in self.learn_places]
+
+    def n_known(self, digests: Collection[str]) -> int:
+        """How many of the documents kept back a model has learned already, by its `digests`."""
+        return sum(place.digest in digests for place in self.heldout_places)
 
     def learn_documents(self) -> Iterator[Piece]:
         """The text to learn from, oldest first."""
@@ -119,8 +128,8 @@ def prepare(
             data = document.text.encode("utf-8", "surrogatepass")
             file.write(data)
             counts.update(document.text)
-            digest.update(hashlib.blake2b(document.path.encode(errors="replace")).digest())
-            digest.update(hashlib.blake2b(data).digest())
+            digest.update(_digest(document.path.encode(errors="replace")).encode())
+            digest.update(_digest(data).encode())
             places.append(
                 _Place(
                     path=document.path,
@@ -129,6 +138,7 @@ def prepare(
                     offset=offset,
                     size=len(data),
                     characters=len(document.text),
+                    digest=_digest(data),
                 )
             )
             offset += len(data)
@@ -201,19 +211,17 @@ def _split(
 
 
 def _part(place: _Place, text: str, start: int, end: int | None) -> list[_Place]:
-    characters = len(text[start:end])
-    if not characters:
+    before, data = (t.encode("utf-8", "surrogatepass") for t in (text[:start], text[start:end]))
+    if not data:
         return []
-    return [
-        _Place(
-            path=place.path,
-            language=place.language,
-            modified=place.modified,
-            offset=place.offset + len(text[:start].encode("utf-8", "surrogatepass")),
-            size=len(text[start:end].encode("utf-8", "surrogatepass")),
-            characters=characters,
-        )
-    ]
+    part = replace(
+        place,
+        offset=place.offset + len(before),
+        size=len(data),
+        characters=len(text[start:end]),
+        digest=_digest(data),
+    )
+    return [part]
 
 
 def _pieces(folder: Path, places: Iterable[_Place]) -> Iterator[Piece]:
@@ -224,3 +232,7 @@ def _pieces(folder: Path, places: Iterable[_Place]) -> Iterator[Piece]:
             yield Piece(
                 path=place.path, language=place.language, modified=place.modified, text=text
             )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
