@@ -13,7 +13,7 @@ from processes import Trainer
     [
         (["lern"], 2, "hint: trainer learn"),
         (["learn"], 2, "PATH"),
-        (["learn", "x", "--minutes", "0"], 2, "not within 0.2"),
+        (["learn", "x", "--minutes", "0"], 2, "not within 0.4"),
         (["learn", "x", "--minutes", "1", "--epochs", "1"], 2, "not allowed with"),
         (["learn", "x", "--cell", "elman"], 2, "lstm"),
         (["sample"], 1, "hint: trainer learn ~/notes"),

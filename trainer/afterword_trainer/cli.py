@@ -114,6 +114,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_corpus_options(evaluate)
     evaluate.add_argument("--learned", nargs="+", type=Path, metavar="PATH", help="for baselines")
     evaluate.add_argument("--characters", type=_count, default=20_000, help="to type (20000)")
+    evaluate.add_argument(
+        "--bits-characters", type=_count, default=200_000, help="to measure in bits (200000)"
+    )
     _add_model(evaluate)
     _add_json(evaluate)
 
@@ -172,8 +175,8 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 def _minutes(text: str) -> float:
     value = float(text)
-    if not 0.2 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0.2 and 10000 minutes")
+    if not 0.4 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0.4 and 10000 minutes")
     return value
 
 

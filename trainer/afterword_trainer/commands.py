@@ -209,7 +209,8 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
     bundle = _model(options, paths)
     predictor = NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
     sizes = evaluation.Options(
-        bits_characters=max(100_000, options.characters), keystroke_characters=options.characters
+        bits_characters=max(options.bits_characters, options.characters),
+        keystroke_characters=options.characters,
     )
     with (
         durable.temporary_folder(paths.cache) as folder,

@@ -47,9 +47,12 @@ def _convert(
     )
     def serve(symbols: Tensor, state: Tensor) -> dict[str, Tensor]:
         x = tf.gather(constant["embedding"], symbols)
+        # Taken apart once: indexing would become slices that run outside the fast kernels, and
+        # cost a quarter of the time of a step of eight streams.
+        states = tf.unstack(state)
         after: list[Tensor] = []
         for layer in range(spec.layers):
-            before = [state[layer * n_states + k] for k in range(n_states)]
+            before = states[layer * n_states : (layer + 1) * n_states]
             layer_weights = (
                 constant[f"layer{layer}.{part}"] for part in ("kernel", "recurrent", "bias")
             )

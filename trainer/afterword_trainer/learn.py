@@ -12,6 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -38,6 +39,10 @@ Show = Callable[[records.Record], None]
 
 class LearnError(Exception):
     """The request cannot be carried out; one sentence with its remedy."""
+
+
+class _StoppedError(Exception):
+    """The user does not want to wait for the scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +103,7 @@ def learn(
 
         # 1) read: the user's files to symbols on disk
         summary = corpus.Summary()
-        documents = _documents(request, summary, on_read)
+        documents = _documents(request, summary, on_read, interrupted)
         prepared = stream.prepare(
             documents, paths.runs / "text", alphabet=parent.alphabet if parent else None
         )
@@ -181,12 +186,17 @@ def learn(
         # 4) score: what the user gets, by the code that will serve it
         stopped = reason == "interrupted"
         budget_s = None if total_s is None else started + total_s - time.monotonic()
-        options = _options(bundle, budget_s, hurry=stopped)
+        options = _options(bundle, budget_s)
         fresh = NetworkPredictor(open_step(spec, bundle.weights, bundle.graphs))
         table: Table | None = None
-        if stopped:
-            bits = run.progress.best_bits
-        else:
+        bits = run.progress.best_bits
+
+        def unless_stopped(name: str, share: float) -> None:
+            if interrupted():
+                raise _StoppedError
+            on_score(name, share)
+
+        with suppress(_StoppedError):
             table = evaluation.evaluate(
                 bundle.id,
                 fresh,
@@ -194,10 +204,10 @@ def learn(
                 prepared.learn_documents(),
                 prepared.heldout_documents(),
                 options,
-                on_score,
+                unless_stopped,
             )
-            ours = table.rows[0]
-            bits = ours.bits.per_character if ours.bits else run.progress.best_bits
+            if ours := table.rows[0].bits:
+                bits = ours.per_character
 
         # 5) publish, and only then let go of the checkpoint
         bundle = replace(
@@ -262,10 +272,15 @@ def _parent(current: Bundle | None, request: Request) -> Bundle | None:
 
 
 def _documents(
-    request: Request, summary: corpus.Summary, on_read: Callable[[int, int], None]
+    request: Request,
+    summary: corpus.Summary,
+    on_read: Callable[[int, int], None],
+    interrupted: Callable[[], bool],
 ) -> Iterator[corpus.Document]:
     files = characters = 0
     for item in corpus.documents(request.roots, request.rules):
+        if interrupted():
+            raise KeyboardInterrupt  # nothing was learned yet, so there is nothing to keep
         summary.add(item)
         if isinstance(item, corpus.Document):
             files += 1
@@ -333,10 +348,10 @@ def _opening(prepared: stream.Prepared) -> str:
     return "The"
 
 
-def _options(bundle: Bundle, budget_s: float | None, *, hurry: bool) -> Options:
+def _options(bundle: Bundle, budget_s: float | None) -> Options:
     """As much measuring as the time left allows, by the speed of this very model."""
     options = Options(bits_characters=100_000, keystroke_characters=10_000, presage_words=200)
-    if budget_s is None and not hurry:
+    if budget_s is None:
         return options
     predictor = NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
     began = time.perf_counter()
@@ -344,7 +359,6 @@ def _options(bundle: Bundle, budget_s: float | None, *, hurry: bool) -> Options:
         predictor.observe(32)
         predictor.distribution()
     step_s = (time.perf_counter() - began) / 100
-    budget_s = budget_s or 5.0
     share_s = max(0.5, 0.7 * budget_s) / 4
     return replace(
         options,
