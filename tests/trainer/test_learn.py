@@ -44,6 +44,23 @@ def test_learns_a_folder_and_writes(trainer: Trainer, notes: Path) -> None:
     assert scores["rows"][0]["name"] == "you-1"
 
 
+def test_any_prompt_is_continued(trainer: Trainer, notes: Path) -> None:
+    """Nothing, emoji, NUL bytes, broken UTF-8, a megabyte; any temperature; always the same."""
+    assert trainer("learn", str(notes), "--epochs", "1", *TINY).returncode == 0
+    for prompt in ("", "\U0001f469\u200d\U0001f680 ß 漢字", "a\x00b\x1b[31m", "word " * 200_000):
+        for temperature in ("0", "0.7", "2"):
+            asked = ("sample", "--prompt", "-", "--temperature", temperature, "--chars", "8")
+            results = [trainer(*asked, "--json", stdin=prompt) for _ in range(2)]
+            assert [result.stderr for result in results] == ["", ""]
+            (found,) = records_of(results[0].stdout)
+            assert found["prompt"] == prompt
+            assert len(found["text"]) <= 8
+            assert results[0].stdout == results[1].stdout
+    assert trainer("sample", "--temperature", "2.1").returncode == 1
+    counted = records_of(trainer("sample", "--count", "3", "--json", "--chars", "30").stdout)
+    assert len({found["text"] for found in counted}) == 3
+
+
 def test_json_is_json_and_nothing_else(trainer: Trainer, notes: Path) -> None:
     """A program reads the plan, the looks at held-out text and what came of it."""
     told = records_of(trainer("learn", str(notes), "--epochs", "1", "--json", *TINY).stdout)

@@ -10,10 +10,12 @@ import pytest
 from afterword_trainer import checkpoint, durable, records
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.spec import NetworkSpec
-from afterword_trainer.stream import SymbolFile
+from afterword_trainer.model.step import LiteRtStep, NetworkPredictor
+from afterword_trainer.stream import Piece, SymbolFile, prepare
 
 pytest.importorskip("tensorflow")
 
+from afterword_trainer.export import serving_graphs  # after the import above
 from afterword_trainer.network import CharacterNetwork  # after the import above
 from afterword_trainer.training import (
     Progress,
@@ -23,6 +25,7 @@ from afterword_trainer.training import (
     learning_rate,
 )
 
+ROOT = Path(__file__).parent.parent.parent
 SENTENCE = "the quick brown fox jumps over the lazy dog.\n"
 SPEC = NetworkSpec(n_symbols=Alphabet().size, units=24, layers=1, embedding=16)
 
@@ -200,3 +203,37 @@ def test_a_checkpoint_that_is_not_sound_is_no_checkpoint(tmp_path: Path, damage:
     assert found
     assert found.progress == Progress(steps=3)
     np.testing.assert_array_equal(found.arrays["a"], arrays["a"])
+
+
+@pytest.mark.slow
+def test_what_is_served_scores_as_what_was_trained_on_real_text(tmp_path: Path) -> None:
+    """On letters that it learned for two passes: LiteRT in float32 to a hair, int8 to 0.01 bits."""
+    letters = sorted((ROOT / "examples/letters/1912-daddy-long-legs").glob("*.txt"))
+    assert len(letters) > 50
+    documents = [
+        Piece(path=path.name, language="text", modified=1.0, text=path.read_text(encoding="utf-8"))
+        for path in letters
+    ]
+    prepared = prepare(documents, tmp_path / "text")
+    spec = NetworkSpec(n_symbols=prepared.alphabet.size, units=96, layers=2, embedding=32)
+    files = prepared.learn(), prepared.heldout()
+    run = Training(CharacterNetwork(spec), *files, Recipe(epochs=2.0), n_cores=1)
+    finish(run)
+    run.network.assign(run.best)
+
+    text = "".join(piece.text for piece in prepared.heldout_documents())[:4000]
+    symbols = prepared.alphabet.encode(text).astype(np.int32)
+    state = np.zeros(spec.state_shape(1), np.float32)
+    logits = run.network(symbols[:-1, None], state)[0].numpy()[:, 0]
+    logits -= np.log(np.exp(logits).sum(1, keepdims=True))
+    of_keras = -logits[np.arange(len(symbols) - 1), symbols[1:]].mean() / math.log(2)
+    assert of_keras < 4.0  # it has learned something that rounding could lose
+
+    for quantise, tolerance in ((False, 1e-3), (True, 0.01)):
+        graph = serving_graphs(spec, run.best, streams=(1,), quantise=quantise)[1]
+        predictor = NetworkPredictor(LiteRtStep(spec, graph))
+        bits = 0.0
+        for symbol, target in zip(symbols[:-1].tolist(), symbols[1:].tolist(), strict=True):
+            predictor.observe(symbol)
+            bits -= math.log2(float(predictor.distribution()[target]))
+        assert abs(bits / (len(symbols) - 1) - of_keras) < tolerance

@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="what to start from (scratch)",
     )
     learn.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm", help="(lstm)")
-    learn.add_argument("--layers", type=int, default=2, help="(2)")
+    learn.add_argument("--layers", type=int, help="(1 when there are under 6 minutes, else 2)")
     learn.add_argument("--units", type=int, default=512, help="per layer (512)")
     learn.add_argument("--dropout", type=float, help="0 to 1 (by the number of passes)")
     learn.add_argument("--seed", type=int, default=0, help="(0)")

@@ -40,6 +40,7 @@ from afterword_trainer.paths import Paths
 from afterword_trainer.shelf import Shelf, ShelfError
 
 DEFAULT_MINUTES = 5.0  # a coffee; enough for a megabyte of text
+PRIMING_CHARACTERS = 20_000  # of a prompt, its last: a second; the state recalls far less
 INT8_CHARACTERS = 10_000  # on which the served weights are compared with the exact ones
 
 
@@ -297,12 +298,9 @@ def sample_command(options: argparse.Namespace, paths: Paths) -> int:
         prompt = sys.stdin.buffer.read().decode("utf-8", "replace")
     prompt = prompt.replace("\r\n", "\n")
     predictor = NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
-    symbols = [*bundle.alphabet.header().tolist(), *bundle.alphabet.encode(prompt).tolist()]
-    with _status(quiet=options.json) as say:
-        for index, symbol in enumerate(symbols):
-            predictor.observe(symbol)
-            if index % 10_000 == 9_999:
-                say(f"reading the prompt: {index / len(symbols):.0%}")
+    recent = bundle.alphabet.encode(prompt[-PRIMING_CHARACTERS:])
+    for symbol in (*bundle.alphabet.header().tolist(), *recent.tolist()):
+        predictor.observe(symbol)
     raw = not sys.stdout.isatty()
     for number in range(options.count):
         rng = np.random.default_rng([options.seed, number])

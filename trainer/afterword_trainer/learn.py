@@ -55,7 +55,7 @@ class Request:
     epochs: float | None = None
     origin: Origin = "scratch"
     cell: Cell = "lstm"
-    layers: int = 2
+    layers: int | None = None  # None: as many as pay within the time, `layers_for`
     units: int = 512
     dropout: float | None = None
     seed: int = 0
@@ -250,6 +250,15 @@ def flattery(model: str, n_known: int) -> str:
     return f"{model} has learned {n_known} of the documents it is scored on, which flatters it"
 
 
+def layers_for(minutes: float | None) -> int:
+    """One layer learns twice as fast, two learn more in the end.
+
+    On tinyshakespeare, 512 units each: after one minute 2.12 bits per character with one layer
+    against 2.45 with two; after two and a half 1.99, where a wider layer (768) had 2.00.
+    """
+    return 1 if minutes is not None and minutes < 6 else 2
+
+
 def closing_seconds(total_s: float | None) -> float:
     """How much of a promise of `total_s` is kept for export and scores."""
     return 0.0 if total_s is None else min(40.0, 5.0 + 0.15 * total_s)
@@ -261,7 +270,8 @@ def _parent(current: Bundle | None, request: Request) -> Bundle | None:
         return None
     if current is None:
         raise LearnError("there is no current model to start from; leave out `--from current`")
-    asked = (request.cell, request.layers, request.units)
+    layers = request.layers or current.spec.layers
+    asked = (request.cell, layers, request.units)
     found = (current.spec.cell, current.spec.layers, current.spec.units)
     if asked != found:
         raise LearnError(
@@ -296,7 +306,7 @@ def _spec(request: Request, parent: Bundle | None, alphabet: Alphabet) -> Networ
         return NetworkSpec(
             n_symbols=alphabet.size,
             cell=request.cell,
-            layers=request.layers,
+            layers=request.layers if request.layers is not None else layers_for(request.minutes),
             units=request.units,
             embedding=max(16, min(128, request.units // 4)),
         )
