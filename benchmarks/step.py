@@ -117,7 +117,7 @@ def bytes_to_read(spec: NetworkSpec) -> int:
 
 
 def bytes_that_fill_the_cache() -> int:
-    """Twice the largest cache, within 256 MB and a quarter of the memory that is free."""
+    """Twice the largest cache, 256 MB at least, a quarter of the free memory at most."""
     largest = max(cache_bytes().values(), default=0)
     return min(max(2 * largest, 256_000_000), psutil.virtual_memory().available // 4)
 

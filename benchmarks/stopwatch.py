@@ -71,23 +71,15 @@ def ratio(found: Rounds, name: str, reference: str) -> float:
 
 def machine() -> dict[str, Any]:
     """Processor, caches, memory, load, versions: what a figure is worth nothing without."""
-    import psutil
-    from afterword_trainer import learn  # late, so that who measures memory starts small
+    import psutil  # late, so that who measures memory starts small
+    from afterword_trainer.machine import description
 
     return {
-        **learn.machine(),
+        **description(),
         "caches": cache_bytes(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "load": round(os.getloadavg()[0], 2),
     }
-
-
-def n_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
 
 
 def cache_bytes() -> dict[str, int]:

@@ -27,10 +27,10 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-from afterword_trainer import stream
+from afterword_trainer import machine, stream
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.spec import NetworkSpec
-from stopwatch import figures, finish, in_turns, n_cores, ratio, say
+from stopwatch import figures, finish, in_turns, ratio, say
 
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"
 SHARE_WITH_BF16, SHARE_WITHOUT, TIMES_THE_LESSON = 1.3, 0.6, 10.0  # the targets
@@ -65,7 +65,7 @@ def main() -> None:
     )
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--only", default="sgemm,ours,keras,lesson", help="which contenders")
-    parser.add_argument("--cores", type=int, default=n_cores())
+    parser.add_argument("--cores", type=int, default=machine.cores())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--turn", type=float, default=3.0, help="seconds")
     options = parser.parse_args()
@@ -229,8 +229,8 @@ def _our_work(
     recipe = training.Recipe(epochs=1e6, streams=streams, window=window, dropout=0.1)
     run = training.Training(
         network.CharacterNetwork(setting.spec, precision=precision),
-        prepared.learn(),
-        prepared.heldout(),
+        prepared.learn_symbols(),
+        prepared.heldout_symbols(),
         recipe,
         n_cores=setting.n_cores,
     )
@@ -238,7 +238,7 @@ def _our_work(
         raise ValueError(
             f"{streams} streams of windows of {window} became {run.streams} of {run.window}"
         )
-    records = run.run(interrupted=lambda: False, save=lambda: None, sample=lambda: ("", ""))
+    records = run.train(interrupted=lambda: False, save=lambda: None, sample=lambda: ("", ""))
 
     def work() -> float:
         began, symbols = perf_counter(), run.progress.symbols

@@ -40,6 +40,10 @@ MAY_IMPORT = {
 KERAS = {"network", "training", "export"}
 NEAR_KERAS = {*KERAS, "checkpoint"}
 HEAVY = ("tensorflow", "keras")
+NETWORK = {
+    *("aiohttp", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "socketserver"),
+    *("ssl", "telnetlib", "urllib", "urllib3", "xmlrpc"),
+}
 
 
 def name_of(path: Path) -> str:
@@ -83,6 +87,13 @@ def test_keras_stays_at_arms_length(path: Path) -> None:
         if imported.startswith("afterword_trainer."):
             parts = imported.split(".")
             assert module in NEAR_KERAS or not NEAR_KERAS & set(parts), f"{name}: {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_of_ours_can_open_a_network_connection(path: Path) -> None:
+    """No module imports what connections are made with."""
+    for imported in imports(path):
+        assert imported.split(".")[0] not in NETWORK, f"{name_of(path)} imports {imported}"
 
 
 def run_without(blocked: str, code: str) -> subprocess.CompletedProcess[str]:

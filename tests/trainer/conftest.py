@@ -2,10 +2,11 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import Trainer, command, environment
+from processes import TIMEOUT_S, Learning, Start, Trainer, command, environment
 
 
 @pytest.fixture
@@ -26,9 +27,33 @@ def trainer(home: Path) -> Trainer:
             encoding="utf-8",
             env=environment(home),
             check=False,
+            timeout=TIMEOUT_S,
         )
 
     return run
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Start]:
+    """Start `trainer learn --json` and go on; whatever happens, it does not outlive the test."""
+    processes: list[Learning] = []
+
+    def run(*arguments: str) -> Learning:
+        processes.append(
+            subprocess.Popen(
+                command("learn", *arguments, "--json"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env=environment(home),
+            )
+        )
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=TIMEOUT_S)
 
 
 @pytest.fixture

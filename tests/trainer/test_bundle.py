@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,12 @@ from afterword_trainer.model.bundle import (
     BundleVersionError,
     load,
     pack,
+    remembered,
+    require_fits,
     seal,
     unpack,
     unseal,
+    without_excerpts,
 )
 from afterword_trainer.model.spec import CELLS, NetworkSpec
 from hypothesis import given, settings
@@ -151,6 +155,40 @@ def test_hidden_files_of_file_managers_do_no_harm(tmp_path: Path) -> None:
     (folder / ".DS_Store").write_bytes(b"\0")
 
     assert load(folder).id == "you-1"
+
+
+def test_a_model_knows_what_it_has_learned() -> None:
+    """By digest; what a stranger's bundle has instead of one is passed over."""
+    odd = [{"digest": None}, {"digest": []}, {"path": "x"}]
+    bundle = replace(make_bundle(), documents=[{"digest": "a"}, {"digest": "b"}, *odd])
+
+    assert bundle.digests() == {"a", "b"}
+
+
+def test_each_document_is_remembered_once_and_the_newest_fit_a_bundle() -> None:
+    """A model that goes on learning the same files for a year can still be kept."""
+    digests = [f"{n % 70_000:016x}" for n in range(140_000)]
+    kept = remembered({"digest": digest} for digest in digests)
+
+    assert [d["digest"] for d in kept] == digests[-bundles.MAX_DOCUMENTS :]
+    assert unpack(pack(replace(make_bundle(), documents=kept)), "here").documents == tuple(kept)
+
+
+json_texts = json_values | st.just("a line of the user's")
+
+
+@given(st.dictionaries(st.sampled_from(["seed", *sorted(bundles.EXCERPTS)]), json_texts))
+def test_excerpts_are_left_out_wherever_they_stand(provenance: dict[str, Any]) -> None:
+    """The keys stay, each with nothing of the same kind under it, so that reports can be drawn."""
+    nested = {"corpus": {"summary": [provenance]}, **provenance}
+    bundle = replace(make_bundle(), provenance=nested, history=[{"event": "x", **provenance}])
+    bare = without_excerpts(bundle)
+
+    for found in (bare.provenance, bare.provenance["corpus"]["summary"][0], bare.history[0]):
+        for key, value in provenance.items():
+            assert found[key] == (value if key == "seed" else type(value)())
+    assert (bare.documents, bare.scores, bare.graphs) == ((), bundle.scores, bundle.graphs)
+    assert unpack(pack(bare), "here").provenance == bare.provenance
 
 
 # -- what is damaged is found ------------------------------------------------------------------
@@ -347,6 +385,21 @@ def test_a_forged_bundle_is_refused(files: dict[str, bytes], problem: str) -> No
         unpack(files, "here")
 
 
+def test_a_hostile_bundle_takes_little_memory() -> None:
+    """JSON grows when it is read, this the most; more than the limit is not read at all."""
+    documents = b"[" + (2**21 // 7 - 1) * b'{"":1},' + b"{}]"
+    tracemalloc.start()
+    unpack(forge_file("documents.json", documents), "here")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 100e6
+    with pytest.raises(BundleCorruptError, match=r"documents\.json has 2097155 bytes"):
+        unpack(forge_file("documents.json", documents + b" " * (2**21 + 3 - len(documents))), "")
+    with pytest.raises(BundleCorruptError, match=r"history\.json has 1048577 bytes"):
+        unpack(forge_file("history.json", b" " * (2**20 + 1)), "here")
+
+
 def test_an_edited_manifest_is_noticed() -> None:
     """A better score by hand is no better score."""
     edited = FILES["manifest.json"].replace(b"1.75", b"1.05")
@@ -401,9 +454,50 @@ def test_a_network_too_large_for_a_bundle_is_refused_with_a_remedy() -> None:
     weights = {name: np.zeros(shape, np.float32) for name, shape in spec.weight_shapes().items()}
     bundle = replace(make_bundle(), spec=spec, alphabet=Alphabet(), weights=weights)
 
-    with pytest.raises(BundleError, match=r"weights\.bin would have .* fewer units"):
+    with pytest.raises(
+        BundleError, match=r"weights\.bin would have 72,796,464 bytes.* fewer units"
+    ):
         pack(bundle)
     assert len(pack(bundle, "float16")["weights.bin"]) < 64 << 20
+
+
+def test_a_network_too_large_is_known_before_it_is_trained() -> None:
+    """The shape, what it takes, what there is, and which options to change."""
+    require_fits(NetworkSpec(n_symbols=258, layers=2, units=1024))
+    with pytest.raises(BundleError) as error:
+        require_fits(NetworkSpec(n_symbols=258, layers=8, units=4096))
+
+    assert str(error.value) == (
+        "LSTM 8 × 4096: its weights take 4,039,804,936 bytes in float32, and 67,108,864 are the "
+        "most; use fewer --units or --layers"
+    )
+
+
+def test_the_largest_network_that_fits_can_be_packed_and_read() -> None:
+    """Its graphs included, which hold each weight in one byte."""
+    spec = NetworkSpec(n_symbols=258, layers=1, units=1950, embedding=16)
+    require_fits(spec)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in spec.weight_shapes().items()}
+    graph = GRAPH + bytes(spec.n_parameters())
+    bundle = replace(
+        make_bundle(), spec=spec, alphabet=Alphabet(), weights=weights, graphs={1: graph, 8: graph}
+    )
+
+    assert unpack(pack(bundle), "here").spec == spec
+    with pytest.raises(BundleError, match=r"it would have .* 134,217,728 are the most"):
+        pack(replace(bundle, graphs=dict.fromkeys(range(1, 6), graph)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (NetworkSpec(n_symbols=258), "LSTM 2 × 512"),
+        (NetworkSpec(n_symbols=258, cell="gru", layers=1, units=64), "GRU 1 × 64"),
+    ],
+)
+def test_a_shape_is_read_as_people_write_it(spec: NetworkSpec, expected: str) -> None:
+    """The same words in errors, tables and the report."""
+    assert str(spec) == expected
 
 
 @pytest.mark.parametrize("change", [{"scores": {"bits": np.inf}}, {"history": [{"bits": np.nan}]}])

@@ -13,7 +13,12 @@ from processes import Trainer
     [
         (["lern"], 2, "hint: trainer learn"),
         (["learn"], 2, "PATH"),
-        (["learn", "x", "--minutes", "0"], 2, "not within 0.4"),
+        (["learn", "x", "--minutes", "0"], 2, "within 0.4 and 10000"),
+        (["learn", "x", "--minutes", "soon"], 2, "within 0.4 and 10000"),
+        (["learn", "x", "--dropout", "1"], 2, "--dropout"),
+        (["learn", "x", "--units", "9000"], 1, "units 9000"),
+        (["learn", "x", "--layers", "8", "--units", "4096"], 1, "--units"),
+        (["sample", "--seed", "-1"], 2, "--seed"),
         (["learn", "x", "--minutes", "1", "--epochs", "1"], 2, "not allowed with"),
         (["learn", "x", "--cell", "elman"], 2, "lstm"),
         (["sample"], 1, "hint: trainer learn ~/notes"),

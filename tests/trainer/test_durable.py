@@ -1,7 +1,6 @@
 import ast
 import errno
 import hashlib
-import importlib.util
 import os
 import re
 import subprocess
@@ -12,19 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import afterword_trainer
+import crash_disks
 import numpy as np
 import pytest
 from afterword_trainer import durable
 from afterword_trainer.durable import DamagedError, Failpoint, LockedError, StateError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-_spec = importlib.util.spec_from_file_location(
-    "crash_disks", Path(__file__).with_name("crash_disks.py")
-)
-crash_disks: Any = importlib.util.module_from_spec(_spec)
-sys.modules["crash_disks"] = crash_disks  # dataclasses look their module up
-_spec.loader.exec_module(crash_disks)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Bits per character, keystrokes saved, and the table of models."""
+"""Bits per character, how sure a model is, and the table of models."""
 
 import json
 import math
@@ -11,21 +11,17 @@ from afterword_trainer.baselines import CharacterNgrams
 from afterword_trainer.evaluation import (
     Bits,
     Confidence,
-    Ghost,
-    Keystrokes,
     Options,
-    Speller,
     bits_per_character,
     calibration,
     evaluate,
-    keystrokes,
-    offers_along,
     outcomes,
-    presage,
+    step_seconds,
 )
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT, Alphabet
-from afterword_trainer.model.predictor import Distribution, Predictor, Symbols
-from afterword_trainer.model.suggestion import Policy, suggest
+from afterword_trainer.model.predictor import Distribution, Predictor
+from afterword_trainer.model.suggestion import Policy
+from afterword_trainer.typist import Ghost, Keystrokes, offers_along
 
 ALPHABET = Alphabet("é")
 HEADER = ALPHABET.header("notes/a.md", "markdown", 1_769_860_800.0)
@@ -91,241 +87,9 @@ def test_bits_are_those_of_every_symbol(text: str, bits: float) -> None:
     assert predictor.seen == [*HEADER.tolist(), *ALPHABET.encode(text).tolist()]
 
 
-def offers(**at: str) -> list[str | None]:
-    """Offers for a text of 12 characters: `at_3="xy"` is what is offered after three."""
-    return [at.get(f"at_{index}") for index in range(12)]
-
-
-TYPED = "to be, or no"
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (offers(), {"keys": 12}),
-        (
-            offers(at_3="be,"),
-            {"keys": 10, "shown": 1, "distinct_shown": 1, "accepted": 1, "inserted": 3},
-        ),
-        (
-            offers(at_3="be,", at_6=" or no"),  # one after another
-            {"keys": 5, "shown": 2, "distinct_shown": 2, "accepted": 2, "inserted": 9},
-        ),
-        (
-            offers(at_3="be,", at_4="never asked for"),
-            {"keys": 10, "shown": 1, "distinct_shown": 1, "accepted": 1, "inserted": 3},
-        ),
-        (
-            offers(at_3="be;"),
-            {"keys": 12, "keys_with_accept_word": 11, "shown": 1, "distinct_shown": 1},
-        ),
-        (offers(at_3="b"), {"keys": 12, "shown": 1, "distinct_shown": 1}),  # saves nothing
-        (
-            offers(at_10="no!"),
-            {"keys": 12, "keys_with_accept_word": 11, "shown": 1, "distinct_shown": 1},
-        ),
-        (
-            offers(at_10="no more"),
-            {"keys": 12, "keys_with_accept_word": 11, "shown": 1, "distinct_shown": 1},
-        ),
-        (
-            offers(at_3="be there", at_4="e there"),  # typed along with: still the same suggestion
-            {"keys": 12, "keys_with_accept_word": 11, "shown": 2, "distinct_shown": 1},
-        ),
-        (
-            offers(at_3="bet there", at_4="et there", at_5=" why"),
-            {"keys": 12, "shown": 3, "distinct_shown": 2},
-        ),
-        (
-            offers(at_2=" BE", at_3="BE"),  # not typed along with: the case is another
-            {"keys": 12, "shown": 2, "distinct_shown": 1},
-        ),
-        (
-            offers(at_2="xy", at_3="y"),  # what was left of it was never typed
-            {"keys": 12, "shown": 2, "distinct_shown": 2},
-        ),
-        (
-            offers(at_2=" be, but"),  # a word may follow a blank
-            {"keys": 12, "keys_with_accept_word": 10, "shown": 1, "distinct_shown": 1},
-        ),
-    ],
-)
-def test_the_user_accepts_what_is_exactly_next(
-    given: list[str | None], expected: dict[str, int]
-) -> None:
-    """One key for a whole suggestion of two or more characters that are what comes next."""
-    counts = {"characters": 12, "keys_with_accept_word": expected["keys"]} | expected
-
-    assert Keystrokes(**counts) == keystrokes(TYPED, given)
-
-
-def test_rates_follow_from_the_counts() -> None:
-    """KSR and RoCC are percent of the characters, acceptance of the distinct suggestions."""
-    one = Keystrokes(
-        characters=60,
-        keys=40,
-        keys_with_accept_word=36,
-        shown=50,
-        distinct_shown=20,
-        accepted=8,
-        inserted=28,
-    )
-    both = one + Keystrokes(characters=40, keys=40, keys_with_accept_word=40)
-
-    assert (both.ksr, both.ksr_with_accept_word, both.acceptance) == (20, 24, 40)
-    assert (both.rocc, both.mean_accepted_length) == (28, 3.5)
-    assert Keystrokes().ksr == Keystrokes().acceptance == Keystrokes().mean_accepted_length == 0
+def test_bits_of_several_texts_add_up() -> None:
+    """Bits and characters, so that the rate is that of all the text."""
     assert Bits(bits=3, characters=2) + Bits(bits=1, characters=2) == Bits(bits=4, characters=4)
-
-
-def test_a_ghost_offers_what_the_daemon_would() -> None:
-    """After each character the offer is `suggest`'s own; nothing before the first."""
-    text = "The ferry is quiet.\nNobody minds the fög"
-    predictor = learned()
-    policy = Policy(min_saving=0.0)
-    given = offers_along(Ghost(predictor, ALPHABET, policy), text, HEADER)
-    for symbol in HEADER.tolist():
-        predictor.observe(symbol)
-    expected: list[object] = []
-    for character in text:
-        expected.append(suggest(predictor, ALPHABET, policy) if expected else None)
-        for symbol in ALPHABET.encode(character).tolist():
-            predictor.observe(symbol)
-
-    assert expected == given
-    assert sum(offer is not None for offer in given) > 20
-
-
-class Listed:
-    """A lister that knows the words of a list, in order, and notes what is typed."""
-
-    def __init__(self, *known: str) -> None:
-        self.known = known
-        self.text = ""
-
-    def begin(self, header: Symbols) -> None:
-        self.text = ""
-
-    def typed(self, text: str) -> None:
-        self.text += text
-
-    def words(self, n: int) -> list[str]:
-        beginning = self.text.rpartition(" ")[2].lower()
-        return [word for word in self.known if word.startswith(beginning)][:n]
-
-
-@pytest.mark.parametrize(
-    ("known", "text", "keys"),  # without a list, with one of 1, 3 and 6
-    [
-        ((), "Word", (5, 5, 5, 5)),
-        (("word",), "Word", (5, 1, 1, 1)),  # at once, whatever the case
-        (("a", "b", "word"), "word", (5, 2, 1, 1)),
-        (("wa", "wb", "wc", "wd", "word"), "word", (5, 3, 2, 1)),
-        (("want", "word"), "word", (5, 2, 1, 1)),  # "want" was listed: not twice
-        (("to", "be", "or", "not"), "to be, or not?", (3 + 3 + 3 + 4, 7, 5, 4)),
-    ],
-)
-def test_words_are_counted_as_presage_does(
-    known: tuple[str, ...], text: str, keys: tuple[int, int, int, int]
-) -> None:
-    """A hit costs the letters before it and one key, and gives word and space."""
-    lister = Listed(*known)
-    counted = presage(lister, text, HEADER, 100)
-    found = (
-        counted.unaided,
-        counted.with_list_of_1,
-        counted.with_list_of_3,
-        counted.with_list_of_6,
-    )
-
-    assert keys == found
-    assert counted.ksr[6] == pytest.approx(100 * (1 - keys[3] / keys[0]))
-
-
-def test_presage_stops_after_so_many_words() -> None:
-    """No more words than asked for, none at all for none."""
-    assert presage(Listed(), "one two three", HEADER, 2).words == 2
-    assert presage(Listed(), "one two three", HEADER, 0).ksr == {1: 0, 3: 0, 6: 0}
-
-
-class Lexicon:
-    """A predictor that writes the words of a table with blanks between them."""
-
-    WORDS = {"late": 0.4, "lately": 0.3, "Quiet": 0.2, "fög": 0.1}  # noqa: RUF012 - a table
-
-    def __init__(self, word: tuple[int, ...] = ()) -> None:
-        self.word = word
-
-    def observe(self, symbol: int) -> None:
-        self.word = () if symbol == ord(" ") else (*self.word, symbol)
-
-    def distribution(self) -> Distribution:
-        distribution = np.zeros(BYTES_ONLY.size, np.float32)
-        for word, probability in self.WORDS.items():
-            spelled = (*BYTES_ONLY.encode(word).tolist(), ord(" "))
-            if spelled[: len(self.word)] == self.word and len(spelled) > len(self.word):
-                distribution[spelled[len(self.word)]] += probability
-        return distribution / (distribution.sum() or 1)
-
-    def fork(self) -> "Lexicon":
-        return Lexicon(self.word)
-
-
-BYTES_ONLY = Alphabet()
-
-
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("", ["late", "lately", "quiet", "fög"]),
-        ("lately ", ["late", "lately", "quiet", "fög"]),
-        ("l", ["late", "lately"]),
-        ("late l", ["late", "lately"]),
-        ("late", ["lately"]),  # what is typed is no completion of itself
-        ("Qui", ["quiet"]),
-        ("f", ["fög"]),  # two bytes to a letter
-        ("x", []),
-    ],
-)
-def test_a_speller_lists_the_likeliest_words(typed: str, expected: list[str]) -> None:
-    """Whole words in lower case, by their probability, going on from what is typed."""
-    speller = Speller(Lexicon(), BYTES_ONLY)
-    speller.typed(typed)
-
-    assert expected == speller.words(9)
-    assert expected[:2] == speller.words(2)
-
-
-def test_lists_asked_for_on_the_way_change_no_later_one() -> None:
-    """A speller that was asked after every key answers as one that was asked once."""
-    text = "In the morning the ferry is late and the f"
-    asked_often = Speller(learned(), ALPHABET)
-    for at, character in enumerate(text, 1):
-        asked_often.typed(character)
-        asked_once = Speller(learned(), ALPHABET)
-        asked_once.typed(text[:at])
-
-        assert asked_once.words(3) == asked_often.words(3)
-
-
-def test_a_speller_is_exact() -> None:
-    """Its order is that of the words' probabilities, each the product over its symbols."""
-    predictor = learned()
-    for symbol in ALPHABET.encode("In the morning the ferry is late and the ").tolist():
-        predictor.observe(symbol)
-
-    def probability(word: str) -> float:
-        fork, product = predictor.fork(), 1.0
-        for symbol in ALPHABET.encode(word).tolist():
-            product *= float(fork.distribution()[symbol])
-            fork.observe(symbol)
-        ends = [ord(" "), ord("."), ord(","), ord("\n")]
-        return product * float(fork.distribution()[ends].sum())
-
-    words = Speller(predictor, ALPHABET).words(3)
-
-    assert words == sorted(words, key=probability, reverse=True)
-    assert len(words) == 3
 
 
 def test_calibration_compares_what_was_said_with_what_was() -> None:
@@ -446,6 +210,36 @@ def test_baselines_that_no_time_is_left_for_are_left_out() -> None:
 
     assert [row.name for row in table.rows] == ["you-1"]
     assert table.rows[0].keystrokes is not None
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "step_s", "expected"),  # characters in bits, characters typed, words
+    [
+        (-5.0, 1e-3, (2_000, 1_000, 20)),  # the promise is broken already: the least there is
+        (0.0, 1e-9, (100_000, 10_000, 200)),  # nothing to wait for
+        (40.0, 1e-3, (7_000, 1_400, 58)),  # 28 s, in quarters of 7,000 steps
+        (40.0, 0.5e-3, (14_000, 2_800, 116)),
+        (1e6, 1e-3, (100_000, 10_000, 200)),
+    ],
+)
+def test_as_much_is_measured_as_there_is_time(
+    budget_s: float, step_s: float, expected: tuple[int, int, int]
+) -> None:
+    """Each measure has its share of the time, within bounds, and the baselines have a deadline."""
+    before = time.monotonic()
+    options = Options.within(budget_s, step_s)
+    typed = options.keystroke_characters
+
+    assert expected == (options.bits_characters, typed, options.presage_words)
+    assert before + budget_s <= options.deadline <= time.monotonic() + budget_s
+
+
+def test_a_step_is_timed_without_being_seen() -> None:
+    """The trial runs on a fork; what comes of it is a time."""
+    predictor = Half([])
+
+    assert step_seconds(predictor, n_steps=3) > 0
+    assert predictor.seen == []
 
 
 def test_nothing_to_measure_is_no_error() -> None:

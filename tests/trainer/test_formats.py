@@ -317,5 +317,5 @@ def test_pdf_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pypdfium2", types.ModuleType("pypdfium2"))
     monkeypatch.delitem(sys.modules, "pypdfium2")
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(LibraryMissing, match="pip install pypdfium2"):
+    with pytest.raises(LibraryMissing, match=r"afterword\[pdf\]"):
         formats.pdf(b"%PDF-1.7")

@@ -2,16 +2,14 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from afterword_trainer.export import serving_graphs
 from afterword_trainer.model.spec import CELLS, Cell, NetworkSpec
 from afterword_trainer.model.step import LiteRtStep, NetworkPredictor, NumpyStep, open_step
-
-keras = pytest.importorskip("keras")
-tf = pytest.importorskip("tensorflow")
-
-from afterword_trainer.export import serving_graphs  # noqa: E402  # after the imports above
-from afterword_trainer.network import CharacterNetwork  # noqa: E402
+from afterword_trainer.network import CharacterNetwork
 
 T, B = 7, 4
 

@@ -95,6 +95,7 @@ DATA = ReportData(
     command="trainer learn notes --seed 0",
     previous="you-2",
 )
+UNITS = ["character", "symbol", "symbol", "symbol", "character", "symbol", "symbol"]
 VOID = {"meta", "br", "rect", "line", "circle", "polyline"}
 # Tags, quotes, templates, controls, text that reorders: what breaks out of a page, if anything can.
 FRAGMENTS = [
@@ -365,6 +366,17 @@ def test_a_run_becomes_curves() -> None:
         openings=(Opening(seconds=60.0, text="one"), Opening(seconds=120.0, text="two")),
         notices=("smaller batch",),
     )
+
+
+def test_curves_and_scores_name_their_units() -> None:
+    """Training counts symbols, scores count characters; the page says which is which."""
+    html = render(DATA)
+    headings = re.findall(r"bits per \w+</th>", html)
+
+    assert "from 3.50 to 2.00 bits per symbol" in html
+    assert "LSTM came lowest, at 2.00 bits per symbol on held-out text" in html
+    # Scores; the start, held out and learning; the networks, and a curve of each.
+    assert headings == [f"bits per {unit}</th>" for unit in UNITS]
 
 
 def test_the_whole_curve_is_drawn() -> None:

@@ -1,6 +1,5 @@
 import errno
 import gzip
-import importlib.util
 import io
 import os
 import resource
@@ -13,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import crash_disks
 import numpy as np
 import pytest
 from afterword_trainer import durable
@@ -21,14 +21,8 @@ from afterword_trainer.model import bundle as bundles
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import Bundle, BundleCorruptError, BundleMissingError
 from afterword_trainer.model.spec import NetworkSpec
+from afterword_trainer.model.step import NetworkPredictor, NumpyStep
 from afterword_trainer.shelf import MAX_ARCHIVE, Shelf, ShelfError
-
-_spec = importlib.util.spec_from_file_location(
-    "crash_disks", Path(__file__).with_name("crash_disks.py")
-)
-crash_disks: Any = importlib.util.module_from_spec(_spec)
-sys.modules["crash_disks"] = crash_disks  # dataclasses look their module up
-_spec.loader.exec_module(crash_disks)
 
 
 @pytest.fixture(autouse=True)
@@ -169,14 +163,25 @@ def test_the_model_in_use_cannot_be_removed(shelf: Shelf) -> None:
         shelf.remove("you-2")
 
 
-def test_pruning_keeps_the_newest_the_one_in_use_and_the_one_before(shelf: Shelf) -> None:
+def test_pruning_keeps_the_newest_and_all_that_a_rollback_can_reach(shelf: Shelf) -> None:
     """A model with a name of its own stays, whatever its age."""
-    fill(shelf, True, False, True, False, False, False, False)
+    fill(shelf, True, True, False, True, False, False, False, False)
     shelf.publish(make_bundle("base-en"))
 
-    assert shelf.prune(keep=2) == ["you-5", "you-4", "you-2"]
-    assert [e.id for e in shelf.entries()] == ["base-en", "you-1", "you-3", "you-6", "you-7"]
-    assert (served(shelf), shelf.rollback()) == (("you-3", None), "you-1")
+    assert shelf.prune(keep=2) == ["you-6", "you-5", "you-3"]
+    assert [e.id for e in shelf.entries()] == ["base-en", *(f"you-{n}" for n in (1, 2, 4, 7, 8))]
+    assert served(shelf) == ("you-4", None)
+    assert [shelf.rollback(), shelf.rollback()] == ["you-2", "you-1"]
+
+
+def test_a_shelf_pruned_after_each_learning_stops_growing(shelf: Shelf) -> None:
+    """Ten models, whatever is learned; each of them can be gone back to or is among the newest."""
+    for _ in range(13):
+        learn(shelf)
+        shelf.prune()
+
+    assert [e.id for e in shelf.entries()] == [f"you-{n}" for n in range(4, 14)]
+    assert served(shelf) == ("you-13", None)
 
 
 def test_the_pointer_fits_a_sector_with_the_longest_names(shelf: Shelf) -> None:
@@ -243,6 +248,16 @@ def test_a_forged_pointer_leads_nowhere_else(
     (shelf.root / "CURRENT").write_bytes(bundles.seal({"by": "hand", **pointer}))
 
     assert served(shelf) == expected
+
+
+def test_a_damaged_pointer_survives_a_removal(shelf: Shelf) -> None:
+    """Written anew without its history, it would say that no model was ever put to use."""
+    fill(shelf, True, True, True)
+    (shelf.root / "CURRENT").write_bytes(b"?")
+    shelf.remove("you-1")
+
+    assert shelf.prune(1) == ["you-2"]
+    assert served(shelf) == ("you-3", "CURRENT is damaged; you-3 is in use instead")
 
 
 class Overtaken(Shelf):
@@ -332,8 +347,8 @@ def test_a_read_only_disk_still_serves(shelf: Shelf, monkeypatch: Any) -> None:
 def test_an_exported_model_is_imported_under_a_new_name(
     name: str, shelf: Shelf, tmp_path: Path
 ) -> None:
-    """On another machine it is one of its own; the bytes of the weights are the same."""
-    fill(shelf, True).export("you-1", tmp_path / name)
+    """On another machine of one's own it is the same, byte for byte."""
+    fill(shelf, True).export("you-1", tmp_path / name, with_excerpts=True)
     other = fill(Shelf(tmp_path / "other"), True, False)
 
     assert other.import_(tmp_path / name) == "you-3"
@@ -343,6 +358,63 @@ def test_an_exported_model_is_imported_under_a_new_name(
             shelf.root / "you-1" / file
         ).read_bytes()
     assert ((tmp_path / name).read_bytes()[:2] == b"\x1f\x8b") == name.endswith("gz")
+
+
+def test_an_exported_model_quotes_nothing_of_the_user(shelf: Shelf, tmp_path: Path) -> None:
+    """No line, prompt, sample, path or digest leaves, wherever it stands; what it is worth does."""
+    secrets = [
+        "dear diary",
+        "I walked",
+        "along the shore",
+        "the gulls",
+        "~/letters",
+        "to-anna",
+        "ab12",
+    ]
+    line, prompt, sample, later, command, folder, digest = secrets
+    bundle = replace(
+        make_bundle(),
+        provenance={
+            "command": f"trainer learn {command}",
+            "seed": 7,
+            "prompts": [prompt],
+            "offers": [{"before": line, "offered": later, "written": sample}],
+            "corpus": {"digest": "c0", "summary": {"folders": {folder: {"documents": 1}}}},
+        },
+        history=[{"event": "evaluated", "prompt": prompt, "sample": sample, "heldout_bits": 2.5}],
+        documents=[{"digest": digest}],
+    )
+    shelf.export(shelf.publish(bundle), tmp_path / "model.tar")
+    shelf.export("you-1", tmp_path / "whole.tar", with_excerpts=True)
+    given, whole = ((tmp_path / name).read_bytes() for name in ("model.tar", "whole.tar"))
+
+    assert [text for text in secrets if text.encode() in given] == []
+    assert [text for text in secrets if text.encode() in whole] == secrets
+    back = shelf.load(shelf.import_(tmp_path / "model.tar"))
+    assert (back.scores, back.digests()) == (bundle.scores, frozenset())
+    assert back.history[0]["heldout_bits"] == 2.5
+    assert (back.provenance["seed"], back.provenance["corpus"]["digest"]) == (7, "c0")
+
+
+def test_an_exported_model_is_smaller_and_predicts_the_same(shelf: Shelf, tmp_path: Path) -> None:
+    """By its graphs to the last bit, which are the same; by its weights but for the rounding."""
+    spec = NetworkSpec(n_symbols=258, units=48, embedding=16)
+    random = np.random.default_rng(0)
+    weights = {
+        name: random.normal(0, 0.3, shape).astype(np.float32)
+        for name, shape in spec.weight_shapes().items()
+    }
+    bundle = replace(make_bundle(), spec=spec, weights=weights)
+    shelf.export(shelf.publish(bundle), tmp_path / "model.tar")
+    back = shelf.load(shelf.import_(tmp_path / "model.tar"))
+
+    assert (tmp_path / "model.tar").stat().st_size < 0.6 * shelf.entries()[0].size
+    assert back.graphs == bundle.graphs
+    before, after = (NetworkPredictor(NumpyStep(spec, b.weights)) for b in (bundle, back))
+    for symbol in b"What is written next":
+        before.observe(symbol)
+        after.observe(symbol)
+        np.testing.assert_allclose(after.distribution(), before.distribution(), atol=1e-3)
 
 
 def test_an_archive_made_again_by_tar_is_imported(shelf: Shelf, tmp_path: Path) -> None:
@@ -529,8 +601,9 @@ def test_after_a_cut_in_the_first_learning_there_is_the_model_or_none(
         (lambda shelf: shelf.use("you-1"), "you-1"),
         (lambda shelf: shelf.remove("you-1"), "you-3"),
         (lambda shelf: shelf.prune(1), "you-3"),
+        pytest.param(lambda shelf: (learn(shelf), shelf.prune(1)), "you-5", marks=pytest.mark.slow),
     ],
-    ids=["rollback", "use", "remove", "prune"],
+    ids=["rollback", "use", "remove", "prune", "learn and prune"],
 )
 def test_after_a_cut_in_other_changes_a_whole_model_serves(
     action: Callable[[Shelf], object],

@@ -31,7 +31,7 @@ def texts(*lengths: int) -> Iterator[Text]:
 
 def whole(prepared: Prepared, name: str) -> str:
     """All symbols of a part, as text with its headers."""
-    file = prepared.learn() if name == "learn" else prepared.heldout()
+    file = prepared.learn_symbols() if name == "learn" else prepared.heldout_symbols()
     symbols = file.read(np.array([0]), file.n_symbols)[0]
     file.close()
     return prepared.alphabet.decode(symbols.tolist())
@@ -56,7 +56,7 @@ def test_each_document_stands_behind_its_header(tmp_path: Path) -> None:
     prepared = prepare(texts(2000, 2000), tmp_path / "text")
     assert whole(prepared, "learn").startswith("notes/0.md\tmarkdown\t2023-11-14document 0")
     assert whole(prepared, "heldout").startswith("notes/1.md\tmarkdown\t2023-11-14")
-    file = prepared.learn()
+    file = prepared.learn_symbols()
     symbols = file.read(np.array([0]), file.n_symbols)[0]
     file.close()
     assert np.count_nonzero(symbols == DOCUMENT) == 2

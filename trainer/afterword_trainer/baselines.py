@@ -66,11 +66,8 @@ class WordTrigram:
     is typed. Case counts, punctuation does not.
     """
 
-    _WEIGHTS = (
-        0.89,
-        0.1,
-        0.01,
-    )  # of tri-, bi- and unigrams; the longest match is nearly always right
+    # Of tri-, bi- and unigrams; the longest match is nearly always right.
+    _WEIGHTS = (0.89, 0.1, 0.01)
     _RECENT = 2e-3  # the bonus of the last word; it fades by e every hundred words
     _FADES_AFTER = 100
     _CONSIDERED = 60  # most frequent words; with every follower seen and every recent word

@@ -5,17 +5,18 @@ The file replaces the one before it in one move; its last bytes are the SHA-256 
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from afterword_trainer import durable
+from afterword_trainer import durable, records
+from afterword_trainer.records import Record
 from afterword_trainer.training import Arrays, Progress
 
 MAGIC = b"afterword checkpoint 1\n"
-AT_MOST = 1 << 31  # bytes; four arrays for each weight of the largest network come nowhere near
+AT_MOST = 1 << 29  # bytes; four arrays for each weight of the largest bundle take half of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +24,10 @@ class Checkpoint:
     """What is needed to go on."""
 
     run: str  # identifies the corpus and the settings; a checkpoint of another run is of no use
+    parent: str | None  # the model that the run started from
+    precision: str  # of its matrix products; going on in another one would be another run
     progress: Progress
-    records: list[dict[str, Any]]  # what training has said so far
+    records: Sequence[Record]  # what training has said so far
     arrays: Arrays
 
 
@@ -33,8 +36,10 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     header = json.dumps(
         {
             "run": checkpoint.run,
+            "parent": checkpoint.parent,
+            "precision": checkpoint.precision,
             "progress": asdict(checkpoint.progress),
-            "records": checkpoint.records,
+            "records": [records.to_json(record) for record in checkpoint.records],
             "arrays": [
                 [name, array.dtype.str, list(array.shape)]
                 for name, array in checkpoint.arrays.items()
@@ -72,8 +77,10 @@ def load(path: Path, run: str) -> Checkpoint | None:
             at += array.nbytes
         return Checkpoint(
             run=run,
+            parent=header["parent"],
+            precision=header["precision"],
             progress=Progress(**header["progress"]),
-            records=header["records"],
+            records=[records.from_json(value) for value in header["records"]],
             arrays=arrays,
         )
     except (durable.StateError, ValueError, KeyError, TypeError):

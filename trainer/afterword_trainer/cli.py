@@ -5,12 +5,13 @@ Imports nothing heavy, so that `trainer --help` answers before the finger leaves
 
 import argparse
 import difflib
-import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T", int, float)
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,12 +36,32 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         hint = f"{self.prog} --help"
-        if "invalid choice: '" in message:
-            typed = message.split("invalid choice: '")[1].split("'")[0]
-            if near := difflib.get_close_matches(typed, _COMMANDS, 1):
+        if "argument COMMAND: invalid choice: '" in message:
+            typed, *choices = message.replace("'", "").partition("choice: ")[2].split()
+            names = [choice.strip(",()") for choice in choices]
+            if near := difflib.get_close_matches(typed, names, 1):
                 hint = f"trainer {near[0]}"
         sys.stderr.write(f"error: {message}\n\nhint: {hint}\n")
         sys.exit(USAGE)
+
+
+class _Version(argparse.Action):
+    """What this is and where its files lie: the first thing to look at when something is odd."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        from importlib.metadata import PackageNotFoundError, version
+
+        from afterword_trainer.paths import Paths
+
+        try:
+            ours = version("afterword")
+        except PackageNotFoundError:
+            ours = "(run from a checkout that is not installed)"
+        paths = Paths.from_environment()
+        print(f"Afterword {ours}, Python {sys.version.split()[0]}")
+        print(f"models and reports  {paths.data}\nprepared text       {paths.cache}")
+        print(f"logs                {paths.logs}")
+        sys.exit(DONE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOGUE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="the version, and where things are kept"
+    )
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
@@ -97,8 +120,14 @@ def build_parser() -> argparse.ArgumentParser:
     learn.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm", help="(lstm)")
     learn.add_argument("--layers", type=int, help="(1 when there are under 6 minutes, else 2)")
     learn.add_argument("--units", type=int, default=512, help="per layer (512)")
-    learn.add_argument("--dropout", type=float, help="0 to 1 (by the number of passes)")
-    learn.add_argument("--seed", type=int, default=0, help="(0)")
+    learn.add_argument("--dropout", type=_share, help="below 1 (by the number of passes)")
+    learn.add_argument("--seed", type=_seed, default=0, help="(0)")
+    learn.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of matrix products (whichever is measured to be faster)",
+    )
     learn.add_argument("--no-activate", action="store_true", help="keep using the model in use")
     learn.add_argument(
         "--dry-run", action="store_true", help="only say what would be learned, as `corpus` does"
@@ -128,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--top-p", type=float, default=1.0, help="among this share only (1)")
     sample.add_argument("--chars", type=_count, default=400, help="(400)")
     sample.add_argument("--count", type=_count, default=1, help="samples (1)")
-    sample.add_argument("--seed", type=int, default=0, help="(0)")
+    sample.add_argument("--seed", type=_seed, default=0, help="(0)")
     _add_model(sample)
     _add_json(sample)
 
@@ -146,6 +175,11 @@ def build_parser() -> argparse.ArgumentParser:
     remove.add_argument("model", metavar="MODEL")
     export = verbs.add_parser("export", help="write the model in use to a file")
     export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument(
+        "--with-excerpts",
+        action="store_true",
+        help="with the lines of your text that its report quotes, and its weights in full",
+    )
     _add_model(export)
     import_ = verbs.add_parser("import", help="take a model from a file; `use` puts it to use")
     import_.add_argument("file", type=Path, metavar="FILE")
@@ -173,42 +207,27 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: JSON on standard output")
 
 
-def _minutes(text: str) -> float:
-    value = float(text)
-    if not 0.4 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0.4 and 10000 minutes")
-    return value
+def _number(low: float, high: float, kind: Callable[[str], T]) -> Callable[[str], T]:
+    """A type for argparse: a number from `low` to `high`, or a message that names both."""
+
+    def parse(text: str) -> T:
+        try:
+            value = kind(text)
+            if low <= float(text) <= high:
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number within {low:g} and {high:g}")
+
+    return parse
 
 
-def _epochs(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0 and at most 10000 passes")
-    return value
+_minutes = _number(0.4, 10_000, float)  # in less, nothing but starting up would be done
+_epochs = _number(0.001, 10_000, float)
+_share = _number(0, 0.95, float)
+_count = _number(1, 100_000_000, int)
+_seed = _number(0, 2**31 - 1, int)
 
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100_000_000:
-        raise argparse.ArgumentTypeError(f"{text} is not within 1 and 100000000")
-    return value
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        ours = version("afterword")
-    except PackageNotFoundError:  # run from a checkout that was not installed
-        ours = "(not installed)"
-    return f"Afterword {ours}, Python {sys.version.split()[0]}"
-
-
-_COMMANDS = (
-    *("learn", "evaluate", "sample", "corpus", "models", "use"),
-    *("rollback", "remove", "export", "import", "report"),
-)
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUTF8", "1")
     sys.exit(main())

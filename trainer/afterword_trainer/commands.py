@@ -1,7 +1,7 @@
 """The verbs of `trainer`, one function each: options in, lines on the terminal out.
 
-The only room that prints. What it prints for people goes through `view`; `--json` writes JSON
-and nothing else on standard output.
+Tables and the live picture are drawn by `view`; `--json` writes JSON and nothing else on
+standard output.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import webbrowser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,9 @@ from afterword_trainer import (
     view,
 )
 from afterword_trainer.model.bundle import Bundle, BundleError
+from afterword_trainer.model.predictor import prime
 from afterword_trainer.model.sampling import Sampling, generate
-from afterword_trainer.model.step import NetworkPredictor, NumpyStep, open_step
+from afterword_trainer.model.step import NetworkPredictor, NumpyStep, open_predictor
 from afterword_trainer.paths import Paths
 from afterword_trainer.shelf import Shelf, ShelfError
 
@@ -64,7 +64,9 @@ def run(options: argparse.Namespace, typed: Sequence[str]) -> int:
     """Carry out the command; the exit code. `typed` is the command line, for the report."""
     paths = Paths.from_environment()
     match options.command:
-        case "learn" | "corpus" if options.command == "corpus" or options.dry_run:
+        case "corpus":
+            return corpus_command(options)
+        case "learn" if options.dry_run:
             return corpus_command(options)
         case "models":
             return models_command(options, paths)
@@ -78,8 +80,9 @@ def run(options: argparse.Namespace, typed: Sequence[str]) -> int:
                 return evaluate_command(options, paths)
             case "sample":
                 return sample_command(options, paths)
-            case _:
+            case "report":
                 return report_command(options, paths)
+    raise AssertionError(f"{options.command} has a parser and no function")
 
 
 # -- learning ----------------------------------------------------------------------------------
@@ -97,6 +100,7 @@ def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
         minutes=minutes,
         epochs=options.epochs,
         origin=options.origin,
+        precision=options.precision,
         cell=options.cell,
         layers=options.layers,
         units=options.units,
@@ -111,6 +115,7 @@ def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
         ExitStack() as picture,
     ):
         show_live: view.Show | None = None
+        pruned: list[str] = []
 
         def show(record: records.Record) -> None:
             # The picture stands between the lines that say what is read and what is scored.
@@ -122,30 +127,38 @@ def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
             if isinstance(record, records.Finished):
                 picture.close()
 
-        learned = learn.learn(
-            request,
-            paths,
+        listener = learn.Listener(
             show=show,
             interrupted=interrupted,
             on_read=_reading(say),
             on_score=lambda name, share: say(f"scoring: {name} {share:.0%}"),
-            started=started,
+            on_pruned=pruned.append,
         )
+        learned = learn.learn(request, paths, listener, started=started)
     if options.json:
-        print(json.dumps({"event": "learned", **asdict(learned) | {"table": None}}))
+        scores = learned.table.to_json() if learned.table else None
+        print(json.dumps({"event": "learned", **asdict(learned), "table": scores}))
     else:
-        _print_learned(learned, paths)
+        _print_learned(learned, pruned)
     return 130 if learned.interrupted else 0
 
 
-def _print_learned(learned: learn.Learned, paths: Paths) -> None:
+def _print_learned(learned: learn.Learned, pruned: Sequence[str]) -> None:
     if learned.table:
         _print_table(learned.table, title="On your held-out text, beside simpler methods")
-    ours = learned.table.rows[0].keystrokes if learned.table else None
-    saved = f", saves {ours.ksr:.1f} % of keystrokes" if ours else ""
-    state = "in use" if learned.active else "not in use"
-    kept = " (stopped early; the same command goes on from here)" if learned.interrupted else ""
-    print(f"\n{learned.id}: {learned.heldout_bits:.3f} bits per character{saved}; {state}{kept}")
+    facts = [learned.id + ":"]
+    if learned.table:
+        ours = learned.table.rows[0]
+        if ours.bits:
+            facts.append(f"{ours.bits.per_character:.3f} bits per character,")
+        if ours.keystrokes:
+            facts.append(f"saves {ours.keystrokes.ksr:.1f} % of keystrokes;")
+    facts.append("in use" if learned.active else "not in use")
+    if learned.interrupted:
+        facts.append("(stopped early; the same command goes on from here)")
+    print("\n" + " ".join(facts))
+    if pruned:
+        print(f"deleted because they are old: {', '.join(pruned)}")
     print("\nhint: trainer report --open")
     print("hint: trainer sample --prompt 'The first words of a sentence'")
     if learned.active:
@@ -208,7 +221,7 @@ def corpus_command(options: argparse.Namespace) -> int:
 def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer evaluate`."""
     bundle = _model(options, paths)
-    predictor = NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
+    predictor = open_predictor(bundle)
     sizes = evaluation.Options(
         bits_characters=max(options.bits_characters, options.characters),
         keystroke_characters=options.characters,
@@ -230,11 +243,11 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
                 heldout_share=0.0,
             )
             learned, tested = known.learn_documents, test.learn_documents
-            n_known = len(set(test.learned_digests()) & learn.digests(bundle))
+            n_known = len(set(test.learned_digests()) & bundle.digests())
         else:
             both = stream.prepare(documents, folder / "both", alphabet=bundle.alphabet)
             learned, tested = both.learn_documents, both.heldout_documents
-            n_known = both.n_known(learn.digests(bundle))
+            n_known = both.n_known(bundle.digests())
         table = evaluation.evaluate(
             bundle.id,
             predictor,
@@ -271,11 +284,11 @@ def _int8_loss(bundle: Bundle, documents: Iterator[stream.Piece]) -> tuple[float
     header = bundle.alphabet.header()
     found = [
         evaluation.bits_per_character(
-            NetworkPredictor(step), bundle.alphabet, text[:INT8_CHARACTERS], header
+            predictor, bundle.alphabet, text[:INT8_CHARACTERS], header
         ).per_character
-        for step in (
-            open_step(bundle.spec, bundle.weights, bundle.graphs),
-            NumpyStep(bundle.spec, bundle.weights),
+        for predictor in (
+            open_predictor(bundle),
+            NetworkPredictor(NumpyStep(bundle.spec, bundle.weights)),
         )
     ]
     return found[0], found[1]
@@ -292,15 +305,13 @@ def sample_command(options: argparse.Namespace, paths: Paths) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     bundle = _model(options, paths)
-    # Bytes that are no UTF-8 come in as lone surrogates, which the alphabet spells as well.
     prompt = options.prompt
     if prompt == "-":
         prompt = sys.stdin.buffer.read().decode("utf-8", "replace")
     prompt = prompt.replace("\r\n", "\n")
-    predictor = NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
+    predictor = open_predictor(bundle)
     recent = bundle.alphabet.encode(prompt[-PRIMING_CHARACTERS:])
-    for symbol in (*bundle.alphabet.header().tolist(), *recent.tolist()):
-        predictor.observe(symbol)
+    prime(predictor, bundle.alphabet.header(), recent)
     raw = not sys.stdout.isatty()
     for number in range(options.count):
         rng = np.random.default_rng([options.seed, number])
@@ -337,15 +348,14 @@ def models_command(options: argparse.Namespace, paths: Paths) -> int:
     rows = [
         {
             "id": entry.id,
-            "made": entry.problem or _local(entry.created),
+            "made": entry.problem or portrait.local_time(entry.created, "%Y-%m-%d %H:%M"),
             "bits": entry.scores.get("bits_per_character"),
             "saved": entry.scores.get("ksr"),
             "marked": entry.is_current,
         }
         for entry in entries
     ]
-    columns = [c for c in view.MODELS if c.key in ("id", "made", "bits", "saved")]
-    view.table(columns, rows, hints=["trainer use MODEL"] if len(entries) > 1 else [])
+    view.table(view.MODELS, rows, hints=["trainer use MODEL"] if len(entries) > 1 else [])
     return 0
 
 
@@ -362,7 +372,7 @@ def shelf_command(options: argparse.Namespace, shelf: Shelf) -> int:
             print(f"{options.model} is deleted")
         case "export":
             bundle = _chosen(shelf, options.model)
-            shelf.export(bundle.id, options.file)
+            shelf.export(bundle.id, options.file, with_excerpts=options.with_excerpts)
             print(f"{bundle.id} is in {options.file}; it can repeat parts of what it learned")
         case "import":
             new_id = shelf.import_(options.file)
@@ -438,16 +448,6 @@ def _print_table(table: evaluation.Table, *, title: str) -> None:
         )
     print()
     view.table(view.EVALUATION, rows, title=title)
-
-
-def _local(created: str) -> str:
-    """An ISO 8601 time in UTC as the clock on the wall shows it."""
-    try:
-        return (
-            f"{datetime.fromisoformat(created.replace('Z', '+00:00')).astimezone():%Y-%m-%d %H:%M}"
-        )
-    except ValueError:
-        return created
 
 
 @contextmanager

@@ -27,7 +27,7 @@ Reason = (
     ignore.Foreign
     | Literal["missing", "vanished", "unreadable", "changed", "special", "link"]
     | Literal["ignored", "opted-out", "secret-file", "secrets", "duplicate"]
-    | Literal["too-large", "empty", "binary", "encoding", "broken", "mail", "pdf"]
+    | Literal["too-large", "empty", "binary", "encoding", "broken", "mail", "pdf", "library"]
 )
 REASONS: dict[Reason, str] = {
     "missing": "no such file or folder",
@@ -51,6 +51,7 @@ REASONS: dict[Reason, str] = {
     "broken": "damaged, or not what its name says",
     "mail": "mail is learned only when asked for",
     "pdf": "PDF files are learned only when asked for",
+    "library": "a library that reads it is not installed",
     "secret-file": "a kind of file that holds secrets",
     "secrets": "full of secrets",
     "duplicate": "its text was learned from another file",
@@ -619,7 +620,7 @@ def _text_of(data: bytes, kind: str, rules: Rules) -> str:
     except formats.UnknownEncoding as error:
         raise _Skip("encoding", str(error)) from error
     except formats.LibraryMissing as error:
-        raise _Skip("pdf", str(error)) from error
+        raise _Skip("library", str(error)) from error
     except formats.FormatError as error:
         raise _Skip("broken", str(error)) from error
 

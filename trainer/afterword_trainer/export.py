@@ -67,7 +67,9 @@ def _convert(
     return bytes(converter.convert())
 
 
-def _lstm_step(x: Tensor, before: list[Tensor], kernel: Tensor, recurrent: Tensor, bias: Tensor):  # type: ignore[no-untyped-def]
+def _lstm_step(
+    x: Tensor, before: list[Tensor], kernel: Tensor, recurrent: Tensor, bias: Tensor
+) -> list[Tensor]:
     hidden, cell = before
     both = tf.concat([x, hidden], 1) @ tf.concat([kernel, recurrent], 0) + bias
     i, f, g, o = tf.split(both, 4, axis=1)
@@ -75,7 +77,9 @@ def _lstm_step(x: Tensor, before: list[Tensor], kernel: Tensor, recurrent: Tenso
     return [tf.sigmoid(o) * tf.tanh(cell), cell]
 
 
-def _gru_step(x: Tensor, before: list[Tensor], kernel: Tensor, recurrent: Tensor, bias: Tensor):  # type: ignore[no-untyped-def]
+def _gru_step(
+    x: Tensor, before: list[Tensor], kernel: Tensor, recurrent: Tensor, bias: Tensor
+) -> list[Tensor]:
     (hidden,) = before
     xz, xr, xn = tf.split(x @ kernel + bias[0], 3, axis=1)
     hz, hr, hn = tf.split(hidden @ recurrent + bias[1], 3, axis=1)
@@ -83,6 +87,8 @@ def _gru_step(x: Tensor, before: list[Tensor], kernel: Tensor, recurrent: Tensor
     return [z * hidden + (1 - z) * tf.tanh(xn + r * hn)]
 
 
-def _rnn_step(x: Tensor, before: list[Tensor], kernel: Tensor, recurrent: Tensor, bias: Tensor):  # type: ignore[no-untyped-def]
+def _rnn_step(
+    x: Tensor, before: list[Tensor], kernel: Tensor, recurrent: Tensor, bias: Tensor
+) -> list[Tensor]:
     (hidden,) = before
     return [tf.tanh(x @ kernel + hidden @ recurrent + bias)]

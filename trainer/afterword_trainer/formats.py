@@ -372,7 +372,7 @@ def pdf(data: bytes) -> str:
     try:
         library = importlib.import_module("pypdfium2")
     except ImportError as error:
-        raise LibraryMissing("PDF files need a library: pip install pypdfium2") from error
+        raise LibraryMissing("pip install 'afterword[pdf]'") from error
     try:
         document = library.PdfDocument(data)
         pages = [page.get_textpage().get_text_range() for page in document]

@@ -56,6 +56,7 @@ class CharacterNetwork(keras.Model):  # type: ignore[misc]  # keras ships no typ
         Returns:
             logits (time, streams, n_symbols) float32, and the state after the window.
         """
+        # Tensors rather than variables: a function with its own gradient takes nothing else.
         weight = {name: tf.identity(table.value) for name, table in self.tables.items()}
         n_states = N_STATES[self.spec.cell]
         steps, streams = symbols.shape
@@ -98,10 +99,11 @@ def use_cores(n_cores: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(n_cores)
 
 
-def fastest_precision(units: int, streams: int = 128) -> str:
+def fastest_precision(units: int, streams: int = 32) -> str:
     """Measure whether this processor multiplies bfloat16 faster; takes about a fifth of a second.
 
-    A quarter faster is asked for, because casting and rounding cost a little elsewhere.
+    `streams` are those that one core trains at a time. A quarter faster is asked for, because
+    casting and rounding cost a little elsewhere.
     """
     seconds: dict[str, float] = {}
     for precision in ("float32", "bfloat16"):
@@ -291,7 +293,7 @@ EMBEDDING_SPREAD = 1.0
 def _initial_weight(
     name: str, shape: tuple[int, ...], spec: NetworkSpec, draw: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Keras's own choices: Glorot uniform kernels, orthogonal recurrence, forget bias 1."""
+    """As Keras draws them, but for the embedding: Glorot, orthogonal recurrence, forget bias 1."""
     if name.endswith("bias"):
         bias = np.zeros(shape, np.float32)
         if spec.cell == "lstm" and name.startswith("layer"):

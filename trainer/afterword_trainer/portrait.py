@@ -4,23 +4,25 @@ Reads bundles and samples from them; knows nothing of HTML or of the disk.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from afterword_trainer import evaluation, records, report
 from afterword_trainer.model.alphabet import Alphabet
-from afterword_trainer.model.bundle import Bundle
-from afterword_trainer.model.predictor import Predictor
+from afterword_trainer.model.bundle import Bundle, BundleCorruptError
+from afterword_trainer.model.predictor import Predictor, prime
 from afterword_trainer.model.sampling import Sampling, generate
-from afterword_trainer.model.spec import NetworkSpec
-from afterword_trainer.model.step import NetworkPredictor, open_step
+from afterword_trainer.model.step import open_predictor
 from afterword_trainer.model.suggestion import Policy, suggest
 
 TEMPERATURES = (0.0, 0.3, 0.8, 1.0, 1.3, 1.8)  # those of the lesson, and greedy before them
 SAMPLE_CHARACTERS = 280
 N_OFFERS = 10
+PROMPT_CHARACTERS = 80  # five words, unless one of them is none
 PRIMING_CHARACTERS = 600  # before the cursor: enough for the state to settle
 
 
@@ -29,48 +31,69 @@ def of_bundle(
 ) -> report.ReportData:
     """All that the report shows of `bundle`; `others` are compared if they learned the same text.
 
-    Without `prompts`, openings of the user's own held-out text are continued.
+    Without `prompts`, openings of the user's own held-out text are continued. Raises
+    BundleCorruptError for a bundle whose story cannot be read.
     """
-    told = [records.from_json(value) for value in bundle.history]
-    facts: Any = bundle.provenance
-    table: Any = facts.get("evaluation") or {}
-    same_text = [other for other in others if _digest(other) == _digest(bundle)]
-    step = open_step(bundle.spec, bundle.weights, bundle.graphs)
+    data = _known(bundle)
+    (ours,) = data.networks
+    theirs = [_known(other).networks[0] for other in others if _digest(other) == _digest(bundle)]
+    predictor = open_predictor(bundle)
+    prompts = prompts or bundle.provenance.get("prompts") or ["The"]
     samples = [
         report.Sample(
             prompt=prompt,
             temperature=temperature,
             text=write(
-                NetworkPredictor(step),
+                predictor,
                 bundle.alphabet,
                 prompt,
                 SAMPLE_CHARACTERS,
                 Sampling(temperature=temperature),
             ),
         )
-        for prompt in (prompts or facts.get("prompts") or ["The"])
+        for prompt in prompts
         for temperature in TEMPERATURES
     ]
-    return report.ReportData(
-        model=bundle.id,
-        made=_day(bundle.created),
-        summary=f"{_shape(bundle.spec)}, {bundle.spec.n_parameters() / 1e6:.1f} million weights",
-        reading=_reading(facts.get("corpus")),
-        scores=tuple(
-            _score(row, ours=not index) for index, row in enumerate(table.get("rows", ()))
-        ),
-        measured_characters=table.get("keystroke_characters"),
-        learning=report.learning(told),
+    return replace(
+        data,
         samples=tuple(samples),
-        offers=tuple(report.Offer(**offer) for offer in facts.get("offers", ())),
-        calibration=_calibration(table),
-        networks=tuple(_network(b, ours=b is bundle) for b in (bundle, *same_text))
-        if same_text
-        else (),
-        machine=tuple(_machine(facts)),
-        command=facts.get("command", ""),
-        previous=facts.get("previous") or "",
+        networks=(replace(ours, ours=True), *theirs) if theirs else (),
     )
+
+
+def _known(bundle: Bundle) -> report.ReportData:
+    """What a bundle says of itself, itself as the one network. Raises BundleCorruptError.
+
+    The bundle may come from a stranger or from another version, so its words are taken here, in
+    one place, or not at all.
+    """
+    facts = bundle.provenance
+    try:
+        table: Any = facts.get("evaluation") or {}
+        told = [records.from_json(value) for value in bundle.history]
+        return report.ReportData(
+            model=bundle.id,
+            made=local_time(bundle.created, "%d %B %Y"),
+            summary=f"{bundle.spec}, {bundle.spec.n_parameters() / 1e6:.1f} million weights",
+            reading=_reading(facts.get("corpus")),
+            scores=tuple(
+                _score(row, ours=not index) for index, row in enumerate(table.get("rows", ()))
+            ),
+            measured_characters=table.get("keystroke_characters"),
+            learning=report.learning(told),
+            offers=tuple(report.Offer(**offer) for offer in facts.get("offers", ())),
+            calibration=_calibration(table),
+            networks=(_network(bundle, told),),
+            machine=tuple(_machine(facts)),
+            command=facts.get("command", ""),
+            previous=facts.get("previous") or "",
+        )
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise BundleCorruptError(
+            f"model {bundle.id!r}",
+            "its story was not written by this version of Afterword",
+            "it can be used, but a report needs `trainer learn` once more",
+        ) from error
 
 
 def offers(
@@ -81,12 +104,12 @@ def offers(
     `predictor` has observed nothing yet. The cursor stands at a third, a half or two thirds of
     lines spread evenly over the text, after a whole word or within one.
     """
-    pieces = [piece for _, piece in zip(range(400), documents, strict=False)]
+    pieces = islice(documents, 400)  # enough for ten lines, however large the rest is
     lines = [
         (piece, start, line)
         for piece in pieces
         for start, line in _lines(piece.text)
-        if 40 <= len(line) <= 160
+        if 40 <= len(line) <= 160  # long enough for a cursor in it, short enough for the page
     ]
     policy = Policy()
     for index in range(min(N_OFFERS, len(lines))):
@@ -95,8 +118,7 @@ def offers(
         fresh = predictor.fork()
         before = piece.text[max(0, cursor - PRIMING_CHARACTERS) : cursor]
         header = alphabet.header(piece.path, piece.language, piece.modified)
-        for symbol in (*header.tolist(), *alphabet.encode(before).tolist()):
-            fresh.observe(symbol)
+        prime(fresh, header, alphabet.encode(before))
         offered = suggest(fresh, alphabet, policy)
         yield {
             "before": piece.text[start:cursor],
@@ -105,13 +127,40 @@ def offers(
         }
 
 
+def opening(documents: Iterable[evaluation.Document]) -> str:
+    """The first words of text that was kept back: what the eye follows through training."""
+    return next(_beginnings(documents), "The")
+
+
+def prompts(documents: Iterable[evaluation.Document]) -> Iterator[str]:
+    """Up to three beginnings of lines, spread over the text, for samples."""
+    found = list(islice(_beginnings(documents), 2_000))
+    yield from dict.fromkeys(found[index * len(found) // 3] for index in range(min(3, len(found))))
+
+
+def _beginnings(documents: Iterable[evaluation.Document]) -> Iterator[str]:
+    """The first five words of lines that look like sentences."""
+    for document in documents:
+        for line in document.text.splitlines():
+            words = line.strip().lstrip("#*->| ").split()
+            if len(words) >= 8 and words[0][0].isalpha():
+                yield " ".join(words[:5])[:PROMPT_CHARACTERS]
+
+
+def local_time(created: str, form: str) -> str:
+    """An ISO 8601 time in UTC as the clock on the wall shows it, or as it is if it is none."""
+    try:
+        return datetime.fromisoformat(created.replace("Z", "+00:00")).astimezone().strftime(form)
+    except ValueError:
+        return created
+
+
 def write(
     predictor: Predictor, alphabet: Alphabet, prompt: str, n_characters: int, sampling: Sampling
 ) -> str:
     """What the model writes after `prompt`, in a document of which nothing is known."""
     writer = predictor.fork()
-    for symbol in (*alphabet.header().tolist(), *alphabet.encode(prompt).tolist()):
-        writer.observe(symbol)
+    prime(writer, alphabet.header(), alphabet.encode(prompt))
     return "".join(generate(writer, alphabet, sampling, n_characters, np.random.default_rng(0)))
 
 
@@ -125,10 +174,6 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _digest(bundle: Bundle) -> Any:
     facts: Any = bundle.provenance
     return (facts.get("corpus") or {}).get("digest")
-
-
-def _shape(spec: NetworkSpec) -> str:
-    return f"{spec.cell.upper()} {spec.layers} × {spec.units}"
 
 
 def _reading(found: Any) -> report.Reading | None:
@@ -181,18 +226,15 @@ def _calibration(table: Any) -> report.Calibration | None:
     )
 
 
-def _network(bundle: Bundle, *, ours: bool) -> report.Network:
-    told = [records.from_json(value) for value in bundle.history]
+def _network(bundle: Bundle, told: Sequence[records.Record]) -> report.Network:
     end = next((r for r in reversed(told) if isinstance(r, records.Finished)), None)
-    seconds = end.seconds if end else 0.0
     return report.Network(
-        name=f"{_shape(bundle.spec)} ({bundle.id})",
+        name=f"{bundle.spec} ({bundle.id})",
         n_parameters=bundle.spec.n_parameters(),
         bits=bundle.scores.get("bits_per_character"),
         symbols_per_s=end.symbols_per_s if end else 0.0,
-        minutes=seconds / 60,
+        minutes=end.seconds / 60 if end else 0.0,
         heldout=report.learning(told).heldout,
-        ours=ours,
     )
 
 
@@ -203,10 +245,3 @@ def _machine(facts: Any) -> Iterator[tuple[str, str]]:
         yield "training", f"{facts['seconds'] / 60:.1f} minutes, {facts['epochs']:.1f} passes"
         yield "precision", str(facts["precision"])
         yield "seed", str(facts["seed"])
-
-
-def _day(created: str) -> str:
-    try:
-        return f"{datetime.fromisoformat(created.replace('Z', '+00:00')).astimezone():%d %B %Y}"
-    except ValueError:
-        return created

@@ -24,7 +24,7 @@ class Planned:
     heldout_characters: int
     files_skipped: int
     secrets_removed: int
-    seconds: float | None  # the promise; None when epochs were asked for
+    seconds: float | None  # for training, of the minutes promised; None with epochs
     epochs: float | None
 
 
@@ -50,7 +50,7 @@ class Evaluated:
     share: float
     epoch: float
     train_bits: float  # bits per symbol, running average
-    heldout_bits: float  # bits per character, static
+    heldout_bits: float  # bits per symbol, static, on 65,536 symbols at most
     best: bool  # better than every evaluation before
     prompt: str
     sample: str  # what the model writes after the prompt, temperature 0.5
@@ -58,7 +58,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noticed:
-    """Something worth one line happened: a smaller batch, a skipped step, an early stop."""
+    """Something worth one line happened: a restart, a score that flatters."""
 
     seconds: float
     message: str
@@ -72,7 +72,7 @@ class Finished:
     reason: str  # "planned" | "early-stop" | "interrupted"
     epochs: float
     symbols: int
-    heldout_bits: float
+    heldout_bits: float  # bits per symbol, the best of all looks
     symbols_per_s: float
 
 

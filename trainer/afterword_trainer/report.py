@@ -1,26 +1,27 @@
 """The report after training: one HTML file that a person wants to look at.
 
-Knows how numbers become sentences, charts and tables; measures nothing, reads and writes nothing.
-The page loads nothing from anywhere and runs no script. `report.html.jinja` is the page,
-`charts.html.jinja` draws what this module has placed.
+Knows how numbers become sentences and tables, and which of them `charts` draws; measures nothing,
+reads and writes nothing. The page, `report.html.jinja`, loads nothing and runs no script.
+
+Curves of training are in bits per symbol, as training counts them, headers of documents included;
+scores are in bits per character. On ASCII text they are nearly the same.
 """
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afterword_trainer import charts
+from afterword_trainer.charts import DASHES, Curve, LineChart, Points, line_chart, sound, spread
 from afterword_trainer.model.sampling import find_cycle
 from afterword_trainer.records import Evaluated, Noticed, Record, Stepped
 from afterword_trainer.view import amount, bits, duration, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-Points = tuple[tuple[float, float], ...]  # (minutes, bits per character), in time order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +56,14 @@ class Opening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """One run of training as curves and openings; `learning` makes it from the run's records."""
+    """One run of training as curves and openings; `learning` makes it from the run's records.
+
+    Curves are (minutes, bits per symbol).
+    """
 
     train: Points = ()
     heldout: Points = ()
-    start_bits: float | None = None  # of the model that training started from, on held-out text
+    start_bits: float | None = None  # per symbol, of the model that training started from
     best: tuple[float, float] | None = None  # (minutes, bits) of the network that was kept
     prompt: str = ""
     openings: tuple[Opening, ...] = ()
@@ -125,10 +129,10 @@ class Network:
 
     name: str  # such as "GRU 2 × 512"
     n_parameters: int
-    bits: float | None  # held-out, of its best network
+    bits: float | None  # per character of held-out text, of its best network
     symbols_per_s: float
     minutes: float
-    heldout: Points = ()
+    heldout: Points = ()  # (minutes, bits per symbol)
     ours: bool = False
 
 
@@ -161,6 +165,7 @@ def render(data: ReportData, *, include_excerpts: bool = True) -> str:
     if not include_excerpts:
         data = _without_excerpts(data)
     headline = _headline(data)
+    bins = data.calibration.bins if data.calibration else ()
     return _page().render(
         data=data,
         include_excerpts=include_excerpts,
@@ -168,11 +173,11 @@ def render(data: ReportData, *, include_excerpts: bool = True) -> str:
         keys=_keys(headline),
         score_bars=_score_bars(data.scores),
         learning_chart=_learning_chart(data.learning),
-        openings=_spread(data.learning.openings, N_OPENINGS) if data.learning else (),
+        openings=spread(data.learning.openings, N_OPENINGS) if data.learning else (),
         samples=_by_prompt(data.samples),
         offers=[_trimmed(offer) for offer in data.offers[:N_OFFERS]],
         network_chart=_network_chart(data.networks),
-        dots=_dots(data.calibration),
+        dots=charts.dots([(b.said, b.was, b.n) for b in bins[: 2 * N_ROWS]]),
         n_rows=N_ROWS,
     )
 
@@ -196,8 +201,8 @@ def learning(records: Iterable[Record], *, start_bits: float | None = None) -> L
         elif isinstance(record, Noticed):
             notices.append(record.message)
     return Learning(
-        train=_sound(train),
-        heldout=_sound(heldout),
+        train=sound(train),
+        heldout=sound(heldout),
         start_bits=start_bits,
         best=best,
         prompt=prompt,
@@ -240,7 +245,6 @@ N_PROMPTS = 4
 N_TEMPERATURES = 6
 N_OFFERS = 10
 N_CONTEXT = 110  # characters of a held-out line on each side of the cursor
-N_POINTS = 160  # of a curve: one for every third pixel
 
 
 # Words
@@ -358,247 +362,67 @@ def _by_prompt(samples: Sequence[Sample]) -> list[tuple[str, list[Passage]]]:
     return groups
 
 
-# Charts: here every mark gets its place, in the units of its drawing
+# Charts: which numbers are drawn, and what they show
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One of a hundred keys: who saves it."""
-
-    x: float
-    y: float
-    style: str  # "both" | "ours" | "theirs" | "yours"
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A bar and its words."""
-
-    name: str
-    note: str
-    label: str
-    width: float
-    y: float
-    ours: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stroke:
-    """One curve, the place of its label at the right end, and its best point."""
-
-    name: str
-    label: str
-    style: str  # of the line; curves differ in dash, not only in colour
-    points: list[tuple[float, float]]
-    label_y: float
-    dot: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LineChart:
-    """Curves over minutes; bits per character downwards are better."""
-
-    title: str
-    finding: str
-    strokes: list[Stroke] = field(default_factory=list)
-    x_ticks: list[tuple[float, str]] = field(default_factory=list)
-    y_ticks: list[tuple[float, str]] = field(default_factory=list)
-    table: list[tuple[str, Points]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Dot:
-    """A group of suggestions, placed by what was said and what came true."""
-
-    x: float
-    y: float
-    radius: float
-
-
-N_KEYS_IN_ROW = 25
-CHART_WIDTH = 600.0
-PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, PLOT_HEIGHT = 44.0, 14.0, 440.0, 230.0
-LABEL_HEIGHT = 38.0  # two lines of text; labels closer than this would overlap
-SQUARE = 260.0  # side of the calibration plot
-
-
-def _keys(headline: Headline) -> list[Key]:
-    """A hundred keys, four rows of them."""
+def _keys(headline: Headline) -> list[charts.Key]:
+    """A hundred keys: ours beside the best simpler method's."""
     if headline.ours is None or headline.ours.saved is None:
         return []
-    ours = round(headline.ours.saved)
-    theirs = round(headline.rival.saved or 0) if headline.rival else 0
-    keys = []
-    for i in range(100):
-        style = "both" if i < min(ours, theirs) else "ours" if i < ours else "yours"
-        if ours <= i < theirs:
-            style = "theirs"
-        keys.append(Key(i % N_KEYS_IN_ROW * 24 + 2, i // N_KEYS_IN_ROW * 24 + 2, style))
-    return keys
+    return charts.keys(headline.ours.saved, (headline.rival and headline.rival.saved) or 0)
 
 
-def _score_bars(scores: Sequence[Score]) -> list[Bar]:
-    """Keystrokes saved, one bar each, the longest at the top."""
-    known = sorted((s for s in scores if s.saved is not None), key=lambda s: -(s.saved or 0))
-    known = known[:N_ROWS]
-    longest = max((s.saved or 0 for s in known), default=0)
-    if longest <= 0:
-        return []
-    return [
-        Bar(
-            name=_shorten(score.name, 40),
-            note=_shorten(score.note, 60),
-            label=f"{score.saved:.1f}",
-            width=max(1.0, 520 * (score.saved or 0) / longest),
-            y=i * 48.0,
-            ours=score.ours,
-        )
-        for i, score in enumerate(known)
-    ]
+def _score_bars(scores: Iterable[Score]) -> list[charts.Bar]:
+    """Keystrokes saved, as many as fit."""
+    saved = (
+        charts.Measure(_shorten(s.name, 40), _shorten(s.note, 60), s.saved, s.ours)
+        for s in scores
+        if s.saved is not None
+    )
+    return charts.bars(saved)[:N_ROWS]
 
 
 def _learning_chart(run: Learning | None) -> LineChart | None:
     if run is None:
         return None
-    run = replace(run, train=_sound(run.train), heldout=_sound(run.heldout))
-    if not run.heldout:
+    train, heldout = sound(run.train), sound(run.heldout)
+    if not heldout:
         return None
-    series = [
-        ("held-out", "main", run.heldout, run.best),
-        ("learning", "dashed", run.train, None),
+    curves = [
+        Curve(name="held-out", style="main", points=heldout, best=run.best),
+        Curve(name="learning", style="dashed", points=train),
     ]
     if run.start_bits is not None:
-        span = max(x for x, _ in (*run.heldout, *run.train))
-        start = _sound(((0.0, run.start_bits), (span, run.start_bits)))
-        series.append(("start", "dotted", start, None))
-    first, last = run.heldout[0], run.heldout[-1]
-    best = run.best or last
+        span = max(x for x, _ in (*heldout, *train))
+        start = sound(((0.0, run.start_bits), (span, run.start_bits)))
+        curves.append(Curve(name="start", style="dotted", points=start))
+    best = run.best or heldout[-1]
     finding = (
-        f"On held-out text it went from {bits(first[1])} to {bits(best[1])} bits per character; "
+        f"On held-out text it went from {bits(heldout[0][1])} to {bits(best[1])} bits per symbol; "
         f"the best network, the one that is kept, was there after {duration(60 * best[0])}."
     )
-    return _line_chart("The learning curve", finding, series)
+    return line_chart("The learning curve", finding, curves)
 
 
 def _network_chart(networks: Sequence[Network]) -> LineChart | None:
-    sound = (replace(n, heldout=_sound(n.heldout)) for n in networks[: len(DASHES) - 1])
-    drawn = [n for n in sound if n.heldout]
+    curves = [(n, sound(n.heldout)) for n in networks[: len(DASHES) - 1]]
+    drawn = [(n, points, min(points, key=lambda point: point[1])) for n, points in curves if points]
     if len(drawn) < 2:
         return None
+    winner, _, (_, lowest) = min(drawn, key=lambda one: one[2][1])
+    finding = f"{winner.name} came lowest, at {bits(lowest)} bits per symbol on held-out text."
     others = iter(DASHES[1:])
-    series = [
-        # The accent belongs to the network that is used; each other one has a dash of its own.
-        (n.name, DASHES[0] if n.ours else next(others), n.heldout, _lowest(n.heldout))
-        for n in drawn
-    ]
-    winner = min(drawn, key=lambda n: _lowest(n.heldout)[1])
-    finding = (
-        f"{winner.name} came lowest, at {bits(_lowest(winner.heldout)[1])} bits per character on "
-        "held-out text."
-    )
-    return _line_chart("The networks compared", finding, series)
-
-
-def _lowest(points: Points) -> tuple[float, float]:
-    return min(points, key=lambda point: point[1])
-
-
-DASHES = ("main", "dashed", "dotted", "long", "dashdot", "thin")
-
-
-def _line_chart(
-    title: str,
-    finding: str,
-    series: Sequence[tuple[str, str, Points, tuple[float, float] | None]],
-) -> LineChart:
-    """Place curves of (name, style, points, best point) in one plot."""
-    series = [(name, style, _thinned(points), dot) for name, style, points, dot in series if points]
-    every = [y for _, _, points, _ in series for _, y in points]
-    span = max(1 / 60, *(x for _, _, points, _ in series for x, _ in points))
-    low, high = min(every), max(every)
-    high = max(min(high, 2 * low), low + 0.1)  # the first seconds would flatten all the rest
-    y_step = _step(high - low, 4)
-    bottom = math.floor(low / y_step) * y_step
-    top = math.ceil(high / y_step) * y_step
-
-    def x_of(minutes: float) -> float:
-        return round(PLOT_WIDTH * minutes / span, 1)
-
-    def y_of(value: float) -> float:
-        return round(PLOT_HEIGHT * (top - value) / (top - bottom), 1)
-
-    ends = sorted(range(len(series)), key=lambda i: -series[i][2][-1][1])
-    label_ys = dict(
-        zip(ends, _apart([y_of(series[i][2][-1][1]) for i in ends], LABEL_HEIGHT), strict=True)
-    )
-    x_step = _step(span, 5)
-    return LineChart(
-        title=title,
-        finding=finding,
-        strokes=[
-            Stroke(
-                name=_shorten(name, 14),
-                label=bits(points[-1][1]),
-                style=style,
-                points=[(x_of(x), y_of(y)) for x, y in points],
-                label_y=label_ys[i],
-                dot=(x_of(dot[0]), y_of(dot[1])) if dot else None,
+    return line_chart(
+        "The networks compared",
+        finding,
+        [
+            Curve(
+                name=_shorten(n.name, 14),
+                # The accent belongs to the network in use; each other one has a dash of its own.
+                style=DASHES[0] if n.ours else next(others),
+                points=points,
+                best=best,
             )
-            for i, (name, style, points, dot) in enumerate(series)
+            for n, points, best in drawn
         ],
-        x_ticks=[(x_of(n * x_step), f"{n * x_step:g}") for n in range(int(span / x_step) + 1)],
-        y_ticks=[
-            (y_of(bottom + n * y_step), f"{bottom + n * y_step:.{1 if y_step >= 0.1 else 2}f}")
-            for n in range(round((top - bottom) / y_step) + 1)
-        ],
-        table=[(name, _spread(points, N_ROWS)) for name, _, points, _ in series],
     )
-
-
-def _dots(calibration: Calibration | None) -> list[Dot]:
-    if calibration is None or not calibration.bins:
-        return []
-    most = max(b.n for b in calibration.bins) or 1
-    return [
-        Dot(
-            x=round(SQUARE * min(1.0, max(0.0, b.said)), 1),
-            y=round(SQUARE * (1 - min(1.0, max(0.0, b.was))), 1),
-            radius=round(3 + 9 * math.sqrt(b.n / most), 1),  # the area shows the number
-        )
-        for b in calibration.bins[: 2 * N_ROWS]
-    ]
-
-
-def _step(span: float, n: int) -> float:
-    """A round step that cuts `span` into about `n` parts: 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(span / n))
-    return next((m * power for m in (1, 2, 5) if span / (m * power) <= n), 10 * power)
-
-
-def _apart(ys: Sequence[float], least: float) -> list[float]:
-    """Ascending heights moved so that neighbours are `least` apart and none leaves the plot."""
-    placed: list[float] = []
-    for y in ys:
-        placed.append(max(y, placed[-1] + least) if placed else max(0.0, y))
-    limit = PLOT_HEIGHT
-    for i in range(len(placed) - 1, -1, -1):
-        placed[i] = round(min(placed[i], limit), 1)
-        limit = placed[i] - least
-    return placed
-
-
-def _thinned(points: Points) -> Points:
-    return _spread(points, N_POINTS)
-
-
-def _spread(items: Sequence[Any], at_most: int) -> tuple[Any, ...]:
-    """At most so many of `items`, evenly spread, the first and the last among them."""
-    if len(items) <= at_most:
-        return tuple(items)
-    last = len(items) - 1
-    return tuple(items[round(i * last / (at_most - 1))] for i in range(at_most))
-
-
-def _sound(points: Iterable[tuple[float, float]]) -> Points:
-    """Without what a network says that has blown up: NaN, infinity, a hundred bits."""
-    return tuple((x, y) for x, y in points if math.isfinite(x) and 0 <= y < 100)

@@ -78,14 +78,15 @@ class Prepared:
     documents: int
     learn_characters: int
     heldout_characters: int
+    n_learn_symbols: int  # headers included
     learn_places: Sequence[_Place]
     heldout_places: Sequence[_Place]
 
-    def learn(self) -> "SymbolFile":
+    def learn_symbols(self) -> "SymbolFile":
         """The symbols to learn from, headers included."""
         return SymbolFile(self.folder / LEARN)
 
-    def heldout(self) -> "SymbolFile":
+    def heldout_symbols(self) -> "SymbolFile":
         """The symbols kept back, headers included."""
         return SymbolFile(self.folder / HELDOUT)
 
@@ -122,7 +123,7 @@ def prepare(
     counts: Counter[str] = Counter()
     digest = hashlib.blake2b(digest_size=16)
     places: list[_Place] = []
-    with durable.writer(folder / TEXT) as file:
+    with durable.writer(folder / SPOOL) as file:
         offset = 0
         for document in documents:
             data = document.text.encode("utf-8", "surrogatepass")
@@ -155,12 +156,14 @@ def prepare(
 
     # 3) a second pass, now that the alphabet is known: symbols, each document behind its header
     alphabet = alphabet or Alphabet.from_counts(counts)
+    sizes = {}  # bytes
     for name, some in ((LEARN, learn_places), (HELDOUT, heldout_places)):
         with durable.writer(folder / name) as file:
             for piece in _pieces(folder, some):
                 header = alphabet.header(piece.path, piece.language, piece.modified)
                 file.write(header.astype("<u2").tobytes())
                 file.write(alphabet.encode(piece.text).astype("<u2").tobytes())
+        sizes[name] = file.written.size
     return Prepared(
         folder=folder,
         alphabet=alphabet,
@@ -168,6 +171,7 @@ def prepare(
         documents=len(places),
         learn_characters=sum(place.characters for place in learn_places),
         heldout_characters=sum(place.characters for place in heldout_places),
+        n_learn_symbols=sizes[LEARN] // 2,
         learn_places=learn_places,
         heldout_places=heldout_places,
     )
@@ -190,7 +194,7 @@ class SymbolFile:
         os.close(self._descriptor)
 
 
-TEXT, LEARN, HELDOUT = "text", "learn.symbols", "heldout.symbols"
+SPOOL, LEARN, HELDOUT = "text", "learn.symbols", "heldout.symbols"  # names of files
 
 
 def _split(
@@ -225,7 +229,7 @@ def _part(place: _Place, text: str, start: int, end: int | None) -> list[_Place]
 
 
 def _pieces(folder: Path, places: Iterable[_Place]) -> Iterator[Piece]:
-    with (folder / TEXT).open("rb") as file:
+    with (folder / SPOOL).open("rb") as file:
         for place in places:
             file.seek(place.offset)
             text = file.read(place.size).decode("utf-8", "surrogatepass")

@@ -27,17 +27,17 @@ LN2 = math.log(2.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How to train. The defaults were measured; see `benchmarks/RESULTS.md`."""
+    """How to train. The defaults were found on texts of half a megabyte to three megabytes."""
 
     seconds: float | None = None  # wall time; the schedule is laid out for it
     epochs: float | None = None  # passes over the text; exactly reproducible, unlike seconds
     streams: int = 64  # rows of a batch: more are faster a symbol and learn less from each
     window: int = 32  # symbols between two updates: how far back a gradient reaches
-    peak_rate: float = 4e-3
-    final_rate: float = 1e-5
-    warm_up: float = 0.03  # share of the plan
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
+    peak_rate: float = 4e-3  # twice as much never left the plateau of letter frequencies
+    final_rate: float = 1e-5  # nothing left to lose; lower changes no digit
+    warm_up: float = 0.03  # share of the plan; longer wastes time, none risks the plateau
+    weight_decay: float = 0.01  # Keras's habit; raise it for text that is read dozens of times
+    clip_norm: float = 1.0  # gradients are under it but for the first updates and rare shocks
     dropout: float | None = None  # None: from the number of passes, `dropout_for`
     patience: float = 0.3  # share of the plan without improvement after which training stops
     seed: int = 0
@@ -54,13 +54,13 @@ class Progress:
     steps: int = 0
     symbols: int = 0
     seconds: float = 0.0
-    share: float = 0.0
-    train_bits: float = 0.0
-    best_bits: float = math.inf
+    share: float = 0.0  # of the plan
+    train_bits: float = 0.0  # bits per symbol, running average
+    best_bits: float = math.inf  # bits per symbol of held-out text
     best_share: float = 0.0
     looks: int = 0  # at the held-out text
     looks_since_best: int = 0
-    rate_factor: float = 1.0
+    restarts: int = 0  # after a loss that was no number; each halves the rate
     dropout: float | None = None
 
 
@@ -91,10 +91,13 @@ class Training:
         self._clock = clock
         self._deadline = deadline
         self._n_cores = n_cores
-        self.streams, self.window = _layout(learn.n_symbols, recipe, n_cores)
+        self.streams, self.window = layout(learn.n_symbols, recipe, n_cores)
         self._state = np.zeros(network.spec.state_shape(self.streams), np.float32)
         self._optimiser = keras.optimizers.AdamW(
-            recipe.peak_rate, weight_decay=recipe.weight_decay, beta_2=0.99, epsilon=1e-8
+            recipe.peak_rate,
+            weight_decay=recipe.weight_decay,
+            beta_2=0.99,  # a few hundred steps are too few for an average over a thousand
+            epsilon=1e-8,
         )
         # Decay pulls towards small weights, which suits matrices; an embedding row of a rare
         # symbol and a bias would only be forgotten.
@@ -115,7 +118,7 @@ class Training:
 
     # -- the main path ---------------------------------------------------------------------
 
-    def run(
+    def train(
         self,
         *,
         interrupted: Callable[[], bool],
@@ -133,58 +136,48 @@ class Training:
             records.TrainingError: the loss is not a number, twice.
         """
         recipe, progress = self.recipe, self.progress
-        began = self._clock() - progress.seconds
-        share_at_start, step_seconds = progress.share, 0.0
-        seconds_at_start = progress.seconds
-        next_evaluation = progress.share + EVALUATION_SHARE
-        last_told, told_symbols, rate_per_s = self._clock(), progress.symbols, 0.0
+        leg = _Leg(self._clock() - progress.seconds, progress.seconds, progress.share)
+        next_look = self._next_look(0.0)
+        last_told, symbols_told, step_seconds = self._clock(), progress.symbols, 0.0
         reason = "planned"
 
         while progress.share < 1.0:
             # 1) the window, the rate and the dropout of this step
             step_began = self._clock()
-            window = self._window(progress.steps)
-            rate = learning_rate(progress.share, recipe) * progress.rate_factor
             if progress.dropout is None:
-                progress.dropout = self._choose_dropout(progress, seconds_at_start, step_seconds)
+                progress.dropout = self._choose_dropout(leg, step_seconds)
+            rate = learning_rate(progress.share, recipe) / 2**progress.restarts
+            window = self._window(progress.steps)
 
             # 2) one update
             loss, norm, state = self._train_step(
                 window, self._state, rate, progress.dropout or 0.0, [recipe.seed, progress.steps]
             )
-            loss = float(loss)
-            if not (math.isfinite(loss) and math.isfinite(float(norm))):
-                yield self._recover(loss)
+            if not np.isfinite([loss, norm]).all():
+                yield self._recover(float(loss), float(norm))
                 continue
             self._state = state.numpy()
 
-            # 3) bookkeeping: where are we, and how long does a step take
+            # 3) where are we, and how long does a step take
             now = self._clock()
-            progress.steps += 1
-            progress.symbols += self.streams * self.window
-            progress.seconds = now - began
             step_seconds = now - step_began
-            bits = loss / LN2
-            horizon = min(0.98, 1 - 1 / progress.steps)
-            progress.train_bits = horizon * progress.train_bits + (1 - horizon) * bits
-            progress.share = self._share(share_at_start, seconds_at_start)
-            out_of_time = self._deadline is not None and now + step_seconds / 2 > self._deadline
-            if out_of_time:
+            self._advance(float(loss) / LN2, now - leg.began)
+            progress.share = leg.share_of(recipe, progress.seconds, self._epoch())
+            if self._deadline is not None and now + step_seconds / 2 > self._deadline:
                 progress.share = 1.0
 
             # 4) say so, a few times a second at most
             if now - last_told >= TELL_EVERY_S:
-                rate_per_s = (progress.symbols - told_symbols) / (now - last_told)
-                last_told, told_symbols = now, progress.symbols
-                yield self._stepped(rate_per_s, share_at_start, seconds_at_start)
+                yield self._stepped(leg, (progress.symbols - symbols_told) / (now - last_told))
+                last_told, symbols_told = now, progress.symbols
 
             # 5) look at the held-out text, keep the best, save
             stop = interrupted()
-            if progress.share >= min(next_evaluation, 1.0) or stop:
+            if progress.share >= next_look or stop:
                 yield self._evaluated(*sample())
                 save()
-                last_told, told_symbols = self._clock(), progress.symbols
-                next_evaluation = progress.share + self._pause(last_told - now)
+                last_told, symbols_told = self._clock(), progress.symbols
+                next_look = self._next_look(last_told - now)
             if stop:
                 reason = "interrupted"
                 break
@@ -283,66 +276,64 @@ class Training:
     def _epoch(self) -> float:
         return self.progress.symbols / self._learn.n_symbols
 
-    def _share(self, share_at_start: float, seconds_at_start: float) -> float:
-        """How much of the plan is done. By time, a resumed run spreads what was left of it."""
-        recipe, progress = self.recipe, self.progress
-        if recipe.epochs is not None:
-            return min(1.0, self._epoch() / recipe.epochs)
-        assert recipe.seconds is not None
-        here = (progress.seconds - seconds_at_start) / recipe.seconds
-        return min(1.0, share_at_start + (1 - share_at_start) * here)
+    def _advance(self, bits: float, seconds: float) -> None:
+        """Count a step that cost `bits` per symbol and ended `seconds` into the run."""
+        progress = self.progress
+        progress.steps += 1
+        progress.symbols += self.streams * self.window
+        progress.seconds = seconds
+        # An average over the last fifty steps or so, and over all of them at the beginning.
+        horizon = min(0.98, 1 - 1 / progress.steps)
+        progress.train_bits = horizon * progress.train_bits + (1 - horizon) * bits
 
-    def _pause(self, look_seconds: float) -> float:
-        """Share of the plan until the next look at the held-out text, which cost `look_seconds`."""
-        if self.recipe.seconds is None or self.progress.looks == 1:
-            return EVALUATION_SHARE  # by count alone, so that a run can be repeated exactly
-        return max(EVALUATION_SHARE, look_seconds / self.recipe.seconds / LOOKING_SHARE)
+    def _next_look(self, look_seconds: float) -> float:
+        """Share of the plan at which to look again, when the last look took `look_seconds`."""
+        share = self.progress.share
+        if self.recipe.seconds is None:
+            # On a grid, so that a run that was resumed looks where it would have looked.
+            return min(1.0, (math.floor(share / LOOK_EVERY + 1e-9) + 1) * LOOK_EVERY)
+        if self.progress.looks <= 1:
+            return min(1.0, share + LOOK_EVERY)  # the first look compiles, and tells nothing
+        return min(1.0, share + max(LOOK_EVERY, look_seconds / self.recipe.seconds / LOOKING_SHARE))
 
-    def _choose_dropout(
-        self, progress: Progress, seconds_at_start: float, step_seconds: float
-    ) -> float | None:
-        """None until the speed is known, which takes two steps: the first one compiles."""
+    def _choose_dropout(self, leg: "_Leg", step_seconds: float) -> float | None:
+        """None until the speed is known; the first step compiles, the second warms up."""
         recipe = self.recipe
         if recipe.dropout is not None:
             return recipe.dropout
         if recipe.epochs is not None:
             return dropout_for(recipe.epochs)
-        if progress.steps < 3 or not step_seconds:
+        if self.progress.steps < 3 or not step_seconds:
             return None
         assert recipe.seconds is not None
-        left = recipe.seconds - (progress.seconds - seconds_at_start)
-        symbols = left / step_seconds * self.streams * self.window
-        return dropout_for(symbols / self._learn.n_symbols)
+        steps_left = (recipe.seconds - (self.progress.seconds - leg.seconds)) / step_seconds
+        return dropout_for(steps_left * self.streams * self.window / self._learn.n_symbols)
 
-    def _recover(self, loss: float) -> records.Noticed:
+    def _recover(self, loss: float, norm: float) -> records.Noticed:
         """The first time that the loss explodes, go back to the best weights at half the rate."""
         progress = self.progress
-        progress.rate_factor /= 2
-        if progress.rate_factor < 0.3:
+        what = f"the loss became {loss} and its gradient {norm} at step {progress.steps}"
+        if progress.restarts:
             raise records.TrainingError(
-                f"the loss became {loss} at step {progress.steps} again after a restart at half "
-                "the rate; nothing was lost, so train once more with another --seed"
+                f"{what}, again after a restart at half the rate; nothing that was there before "
+                "is lost, so train once more with another --seed"
             )
+        progress.restarts += 1
         self.network.assign(self.best)
         self._state = np.zeros_like(self._state)
         for variable in self._optimiser.variables[2:]:  # moments; the counters and the rate stay
             variable.assign(tf.zeros_like(variable.value))
         return records.Noticed(
             seconds=progress.seconds,
-            message=f"the loss became {loss}; going on from the best weights at half the rate",
+            message=f"{what}; going on from the best weights at half the rate",
         )
 
-    def _stepped(
-        self, symbols_per_s: float, share_at_start: float, seconds_at_start: float
-    ) -> records.Stepped:
+    def _stepped(self, leg: "_Leg", symbols_per_s: float) -> records.Stepped:
         progress = self.progress
-        here = progress.seconds - seconds_at_start
-        done = progress.share - share_at_start
-        measured = here > 5 and done > 0.01
         return records.Stepped(
             seconds=progress.seconds,
             share=progress.share,
-            seconds_left=here / done * (1 - progress.share) if measured else None,
+            seconds_left=leg.seconds_left(progress.seconds, progress.share),
             symbols=progress.symbols,
             symbols_per_s=symbols_per_s,
             epoch=self._epoch(),
@@ -389,15 +380,49 @@ class Training:
         return nats / LN2 / count
 
 
-TELL_EVERY_S = 0.25
-EVALUATION_SHARE = 0.05  # twenty looks at the held-out text in a plan
+TELL_EVERY_S = 0.25  # as often as a terminal is drawn
+LOOK_EVERY = 0.05  # twenty looks at the held-out text in a plan
 LOOKING_SHARE = 0.08  # of the time may go into looking
 HELDOUT_SYMBOLS = 65_536  # of the held-out text looked at each time: a second or two
 
 
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """One stretch of a run: from its start, or from where it was resumed, to its end."""
+
+    began: float  # on the clock, as if the legs before had just ended
+    seconds: float  # of the legs before
+    share: float  # of the plan, done before
+
+    def share_of(self, recipe: Recipe, seconds: float, epoch: float) -> float:
+        """How much of the plan is done; by time, what was left of it is spread over this leg."""
+        if recipe.epochs is not None:
+            return min(1.0, epoch / recipe.epochs)
+        assert recipe.seconds is not None
+        return min(1.0, self.share + (1 - self.share) * (seconds - self.seconds) / recipe.seconds)
+
+    def seconds_left(self, seconds: float, share: float) -> float | None:
+        """None while there is too little to go by: five seconds, a hundredth of the plan."""
+        here, done = seconds - self.seconds, share - self.share
+        return here / done * (1 - share) if here > 5 and done > 0.01 else None
+
+
+def layout(n_symbols: int, recipe: Recipe, n_cores: int) -> tuple[int, int]:
+    """(streams, window) that fit the text: a small one gets fewer streams.
+
+    Few updates of many streams would see a small text often and learn little from it; so some
+    fifty updates a pass, while eight streams are left, and as many as the cores share out evenly.
+    """
+    window = min(recipe.window, max(8, (n_symbols - 1) // 8))
+    streams = min(recipe.streams, max(8, n_symbols // (50 * window)), (n_symbols - 1) // window)
+    if streams >= n_cores:
+        streams -= streams % n_cores
+    return max(1, streams), window
+
+
 def learning_rate(share: float, recipe: Recipe) -> float:
     """Linear warm-up, then a cosine down to `final_rate` (Loshchilov & Hutter 2017)."""
-    # 1) linear warm-up
+    # 1) linear warm-up; from a little above zero, or the first steps would be wasted
     if share < recipe.warm_up:
         return recipe.peak_rate * (share + 0.01) / (recipe.warm_up + 0.01)
     # 2) cosine decay
@@ -409,19 +434,7 @@ def learning_rate(share: float, recipe: Recipe) -> float:
 def dropout_for(epochs: float) -> float:
     """Share of outputs to drop when the text will be read `epochs` times.
 
-    None in a single pass, where nothing can be learned by heart; more the oftener it is read.
+    None up to one pass and a half, where nothing can be learned by heart; a bit more each time
+    that the number of passes doubles, never more than half (Zaremba et al. 2014 end there).
     """
     return round(min(0.5, max(0.0, 0.12 * math.log2(max(epochs, 1e-9) / 1.5))), 3)
-
-
-def _layout(n_symbols: int, recipe: Recipe, n_cores: int) -> tuple[int, int]:
-    """(streams, window) that fit the text: a small one gets fewer streams.
-
-    Few updates of many streams would see a small text often and learn little from it; so some
-    fifty updates a pass, while eight streams are left, and as many as the cores share out evenly.
-    """
-    window = min(recipe.window, max(8, (n_symbols - 1) // 8))
-    streams = min(recipe.streams, max(8, n_symbols // (50 * window)), (n_symbols - 1) // window)
-    if streams >= n_cores:
-        streams -= streams % n_cores
-    return max(1, streams), window

@@ -3,6 +3,9 @@
 Knows records, terminals, marks and units; knows neither Keras nor files. What a model writes is
 shown through `visible`, so that no sequence of it ever acts on the terminal. `rich` is imported
 where something is drawn and not before: `--help` must not wait for it.
+
+While training, bits are per symbol: a character or one byte of a rare one, headers of documents
+included. Tables of scores have them per character, which on ASCII text is nearly the same.
 """
 
 import json
@@ -127,7 +130,7 @@ def duration(seconds: float) -> str:
 
 
 def bits(value: float | None) -> str:
-    """Bits per character with two digits; "–" if there are none."""
+    """Bits with two digits; "–" if there are none."""
     return f"{value:.2f}" if value is not None and math.isfinite(value) else "–"
 
 
@@ -156,8 +159,6 @@ EVALUATION = (
 MODELS = (
     Column(key="id", heading="model"),
     Column(key="made", heading="learned"),
-    Column(key="network", heading="network"),
-    Column(key="characters", heading="characters", form=amount, number=True),
     Column(key="bits", heading="bits/char", form="{:.3f}".format, number=True),
     Column(key="saved", heading="saved %", form="{:.1f}".format, number=True),
 )
@@ -178,11 +179,10 @@ def table(
     *,
     stream: TextIO | None = None,
     title: str = "",
-    result: str = "",
     hints: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Print `rows` below each other, then what follows from them, then what to type next.
+    """Print `rows` below each other, then what to type next.
 
     A row whose key "marked" is true is the one that the table is about. A value that is missing
     or None shows as a dash. In a terminal, columns that do not fit are left out from the right
@@ -220,9 +220,6 @@ def table(
         put(f"{marks.chosen if marked else ' '} {'  '.join(placed)}".rstrip(), style)
     if len(widths) < len(lines[0]):
         put(f"  ({len(lines[0]) - len(widths)} more columns in a wider terminal)", "dim")
-    if result:
-        console.print()
-        put(result)
     for n, hint in enumerate(hints):
         if not n:
             console.print()
@@ -347,8 +344,7 @@ def _wide(picture: Picture, width: int, encoding: str) -> list["Text"]:
     lines = []
     if picture.planned:
         plan = picture.planned
-        network = f"{plan.cell.upper()} {plan.layers} × {plan.units}"
-        about = f"{_origin(plan)} · {network} · {amount(plan.n_parameters)} parameters"
+        about = f"{_origin(plan)} · {_network(plan)}"
         lines.append(
             Text.assemble(
                 (f"Learning {_word(plan.model, encoding)}", "bold"),
@@ -367,7 +363,7 @@ def _wide(picture: Picture, width: int, encoding: str) -> list["Text"]:
     low = min(known)
     high = min(max(known), 2 * low)  # the first seconds are so bad that they would flatten the rest
     n_cells = max(6, min(N_BUCKETS, width - 51))
-    lines.append(Text("bits per character, lower is better", "dim"))
+    lines.append(Text("bits per symbol (mostly a character); lower is better", "dim"))
     for name, curve, first, last, note in _curves(picture):
         spark = sparkline(curve, picture.share, n_cells, low=low, high=high)
         lines.append(
@@ -439,7 +435,7 @@ def _figures(picture: Picture) -> str:
     if picture.finished or not picture.running:  # what it took, for there is no more to come
         left = duration(picture.finished.seconds if picture.finished else at.seconds)
     memory = f"{at.memory_mb / 1024:.1f} GB" if at.memory_mb >= 1000 else f"{at.memory_mb:.0f} MB"
-    return f"{left} · {amount(at.symbols_per_s)} characters/s · {memory}"
+    return f"{left} · {amount(at.symbols_per_s)} symbols/s · {memory}"
 
 
 def _curves(picture: Picture) -> list[tuple[str, Sequence[float | None], str, str, str]]:
@@ -479,12 +475,12 @@ def _line(record: Record) -> str:
     if isinstance(record, Planned):
         span = "" if record.seconds is None else f" · about {duration(record.seconds)}"
         return (
-            f"learning {record.model} {_origin(record)} · {record.cell} {record.layers} x "
-            f"{record.units}, {amount(record.n_parameters)} parameters · {_reads(record)}{span}"
+            f"learning {record.model} {_origin(record)} · {_network(record)} · "
+            f"{_reads(record)}{span}"
         )
     if isinstance(record, Evaluated):
         return (
-            f"{duration(record.seconds):>7} {record.share:4.0%}  bits per character: "
+            f"{duration(record.seconds):>7} {record.share:4.0%}  bits per symbol: "
             f"{bits(record.train_bits)} while learning, {bits(record.heldout_bits)} held-out"
             f"{' (best so far)' if record.best else ''}"
         )
@@ -497,6 +493,11 @@ def _line(record: Record) -> str:
 
 def _origin(plan: Planned) -> str:
     return "going on where it stopped" if plan.origin == "resumed" else f"from {plan.origin}"
+
+
+def _network(plan: Planned) -> str:
+    shape = f"{plan.cell.upper()} {plan.layers} × {plan.units}"
+    return f"{shape} · {amount(plan.n_parameters)} parameters"
 
 
 def _reads(plan: Planned) -> str:
@@ -515,7 +516,7 @@ def _outcome(end: Finished) -> str:
         "early-stop": f"stopped at {clock}, more would not have helped",
         "interrupted": f"stopped at {clock}, the best is kept",
     }.get(end.reason, f"learned for {clock}")
-    return f"{why}: {bits(end.heldout_bits)} bits per character held-out"
+    return f"{why}: {bits(end.heldout_bits)} bits per symbol held-out"
 
 
 # Terminals

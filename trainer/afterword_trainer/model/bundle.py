@@ -24,8 +24,8 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_BYTES = 128 << 20  # of a whole bundle
 MAX_FILES = 16
+MAX_DOCUMENTS = 65_536  # remembered as learned; a folder of mail or of code may hold that many
 ID = re.compile("[a-z0-9][a-z0-9-]{0,31}")
 
 Json = dict[str, Any]
@@ -77,11 +78,44 @@ class Bundle:
     scores: Mapping[str, float] = field(default_factory=dict)  # such as bits per character
     provenance: Json = field(default_factory=dict)  # parent, seed, recipe, digest of the corpus
     history: Sequence[Json] = ()  # what training said, as `records.to_json` has it
-    documents: Sequence[Json] = ()  # what was learned
+    documents: Sequence[Json] = ()  # what was learned: {"digest": "..."} each, oldest first
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
             raise BundleCorruptError(f"model {self.id!r}", problem, "train again")
+
+    def digests(self) -> frozenset[str]:
+        """Of the documents that it has learned."""
+        return frozenset(_digests(self.documents))
+
+
+def require_fits(spec: NetworkSpec) -> None:
+    """Raise BundleError for a network too large to be kept, before any time goes into it."""
+    n_bytes = spec.n_parameters() * DTYPES["float32"].itemsize
+    if n_bytes > _limit(WEIGHTS):
+        problem = f"its weights take {n_bytes:,} bytes in float32, and {_limit(WEIGHTS):,} are"
+        raise BundleError(str(spec), f"{problem} the most", "use fewer --units or --layers")
+
+
+def remembered(documents: Iterable[Json]) -> list[Json]:
+    """Of what was learned, oldest first: each document once, and the newest that a bundle holds."""
+    newest_first = dict.fromkeys(reversed(list(_digests(documents))))
+    return [{"digest": digest} for digest in [*newest_first][:MAX_DOCUMENTS][::-1]]
+
+
+def without_excerpts(bundle: Bundle) -> Bundle:
+    """The same model with nothing beside it that quotes the user or tells what was read.
+
+    Left out are lines and prompts, samples, the command with its paths, names of folders, and
+    digests, by which somebody who has a document could find that it was learned. The digest of
+    the corpus as a whole stays, since only who has all of it can tell. Scores and figures stay.
+    """
+    return replace(
+        bundle,
+        provenance=_emptied(bundle.provenance),
+        history=_emptied(list(bundle.history)),
+        documents=(),
+    )
 
 
 def load(folder: Path) -> Bundle:
@@ -102,11 +136,13 @@ def pack(
     except ValueError as error:  # infinity in a record, for one
         problem = f"it cannot be written as JSON ({error})"
         raise BundleError(f"model {bundle.id!r}", problem, "train again") from error
-    for name, data in files.items():
-        if len(data) > _limit(name):
+    sizes = {name: (len(data), _limit(name)) for name, data in files.items()}
+    sizes["it"] = (sum(map(len, files.values())), MAX_BYTES)
+    for name, (size, limit) in sizes.items():
+        if size > limit:
             raise BundleError(
                 f"model {bundle.id!r}",
-                f"{name} would have {len(data)} bytes, and {_limit(name)} are the most",
+                f"{name} would have {size:,} bytes, and {limit:,} are the most",
                 "train with fewer units or layers, or on less at a time",
             )
     return files
@@ -225,6 +261,17 @@ REMEDY = "`trainer rollback` goes back to the model before it"
 MAX_WEIGHT = 1e3  # trained weights stay below ten; larger ones overflow sooner or later
 MAX_STREAMS = 1024
 MAX_DEPTH = 32  # of JSON
+# What quotes the user, or says where the text was, wherever it stands in a bundle's JSON.
+EXCERPTS = frozenset({"command", "folders", "offers", "prompt", "prompts", "sample"})
+# The most bytes a file may have. JSON of a stranger's making takes up to 35 times its size in
+# memory ('{"":1},' becomes a dict), so these are near what Afterword writes.
+LIMITS = {
+    MANIFEST: 1 << 20,  # 10 kB as a rule; the counts by folder of a large home are the most of it
+    WEIGHTS: 64 << 20,  # with graphs of a quarter of that each, MAX_BYTES holds it
+    HISTORY: 1 << 20,  # some hundred records of 350 bytes, or of 2 kB if each letter is an emoji
+    DOCUMENTS: 2 << 20,  # MAX_DOCUMENTS at 30 bytes
+}
+MAX_GRAPH = 64 << 20  # bytes
 
 
 def _problems(bundle: Bundle) -> Iterator[str]:
@@ -281,14 +328,29 @@ def _files(bundle: Bundle, weights_dtype: str) -> dict[str, bytes]:
 
 
 def _limit(name: str) -> int:
-    """The most bytes that a file may have."""
-    if name == MANIFEST:
-        return 1 << 20
-    return 16 << 20 if name in (HISTORY, DOCUMENTS) else 64 << 20
+    return LIMITS.get(name, MAX_GRAPH)
 
 
 def _graph_name(n_streams: int) -> str:
     return f"step-{n_streams}.tflite"
+
+
+def _digests(documents: Iterable[Json]) -> Iterator[str]:
+    for document in documents:
+        if isinstance(digest := document.get("digest"), str):
+            yield digest
+
+
+def _emptied(value: Any) -> Any:
+    """JSON with nothing under the keys of EXCERPTS, at any depth: "" for "...", [] for [...]."""
+    if isinstance(value, list | tuple):
+        return [_emptied(child) for child in value]
+    if isinstance(value, dict):
+        return {
+            key: type(child)() if key in EXCERPTS else _emptied(child)
+            for key, child in value.items()
+        }
+    return value
 
 
 # -- reading -----------------------------------------------------------------------------------

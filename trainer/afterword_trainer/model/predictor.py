@@ -20,3 +20,10 @@ class Predictor(Protocol):
 
     def fork(self) -> "Predictor":
         """An independent copy that goes on from here; the original is left as it is."""
+
+
+def prime(predictor: Predictor, *texts: Symbols) -> None:
+    """Let `predictor` observe a header, and what stands before the cursor."""
+    for symbols in texts:
+        for symbol in symbols.tolist():
+            predictor.observe(symbol)

@@ -44,6 +44,10 @@ class NetworkSpec:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout {self.dropout} is not within 0 and 1")
 
+    def __str__(self) -> str:
+        """The shape as people read it: "LSTM 2 × 512"."""
+        return f"{self.cell.upper()} {self.layers} × {self.units}"
+
     def state_shape(self, n_streams: int) -> tuple[int, int, int]:
         """Shape of the whole recurrent state: (layers * states per layer, streams, units).
 

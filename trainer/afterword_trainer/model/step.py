@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.model.predictor import Distribution
 from afterword_trainer.model.spec import N_STATES, NetworkSpec
 
@@ -66,7 +67,7 @@ class LiteRtStep:
         }:
             raise ValueError(
                 f"the serving graph for {n_streams} streams takes {sorted(inputs)} and gives "
-                f"{sorted(outputs)}, which is not what {spec} asks for"
+                f"{sorted(outputs)}, which is not what {spec!r} asks for"
             )
         self._symbols = inputs[(n_streams,)]
         self._state = inputs[state_shape]
@@ -111,6 +112,11 @@ class NumpyStep:
             after[here] = _CELLS[self.spec.cell](x @ kernel, before, recurrent, bias)
             x = after[layer * n_states]
         return x @ weights["output.kernel"] + weights["output.bias"], after
+
+
+def open_predictor(bundle: Bundle) -> "NetworkPredictor":
+    """A model from the shelf, ready to be asked."""
+    return NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
 
 
 class NetworkPredictor:

@@ -1,0 +1,34 @@
+"""What `pip install .` puts on a machine: all that runs, and nothing else."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> None:
+    """Templates and typing markers are in it, the tests and the example letters are not."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("afterword-*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    ours = {name for name in names if ".dist-info/" not in name}
+    assert {name.partition("/")[0] for name in ours} == {
+        "afterword_daemon",
+        "afterword_lsp",
+        "afterword_trainer",
+    }
+    sources = ROOT / "trainer" / "afterword_trainer"
+    expected = {
+        f"afterword_trainer/{path.relative_to(sources).as_posix()}"
+        for path in sources.rglob("*")
+        if path.suffix in (".py", ".jinja", ".typed")
+    }
+    assert {name for name in ours if name.startswith("afterword_trainer/")} == expected
+    scripts = next(name for name in names if name.endswith("entry_points.txt"))
+    assert b"trainer = afterword_trainer.cli:main" in zipfile.ZipFile(wheel).read(scripts)
