@@ -285,8 +285,8 @@ _GATES: dict[Cell, _Gates] = {
 }
 
 
-# Keras draws embeddings within 0.05, which leaves the gates of the first layer all but deaf: a run
-# of a minute then never left the plateau of letter frequencies (4.7 bits against 3.0 with 1.0).
+# Keras draws embeddings within 0.05, which leaves the gates of the first layer all but deaf: after
+# 0.3 passes over tinyshakespeare two layers stood at 3.74 bits per symbol, and at 2.84 with this.
 EMBEDDING_SPREAD = 1.0
 
 
