@@ -24,6 +24,15 @@ Teach Afterword your own writing. Everything stays on this machine.
   trainer report              see how it went, as a page
 """
 
+LEARN = """\
+Learn files or folders, score the model on their newest tenth, put it to use.
+Ctrl-C keeps the best so far; the same command goes on from there.
+
+  trainer learn ~/notes                     about five minutes
+  trainer learn ~/notes thesis.tex --minutes 20
+  trainer learn ~/notes --cell gru          another kind of unit, to compare in the report
+"""
+
 EPILOGUE = """\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (work kept).
 AFTERWORD_HOME=DIR keeps everything that Afterword writes under one folder.
@@ -105,33 +114,41 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    learn = verbs.add_parser("learn", help="learn files or folders: the main job")
+    learn = verbs.add_parser(
+        "learn",
+        help="learn files or folders: the main job",
+        description=LEARN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     _add_corpus_options(learn)
-    span = learn.add_mutually_exclusive_group()
-    span.add_argument("--minutes", type=_minutes, help="wall time to take, scores included (5)")
-    span.add_argument("--epochs", type=_epochs, help="passes over the text instead of minutes")
     learn.add_argument(
+        "--dry-run", action="store_true", help="only say what would be learned, as `corpus` does"
+    )
+    span = learn.add_argument_group("how long").add_mutually_exclusive_group()
+    span.add_argument("--minutes", type=_minutes, help="of wall time, scores included (5)")
+    span.add_argument("--epochs", type=_epochs, help="passes over the text instead")
+    model = learn.add_argument_group("the model")
+    model.add_argument(
         "--from",
         dest="origin",
         choices=("scratch", "current"),
         default="scratch",
         help="what to start from (scratch)",
     )
-    learn.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm", help="(lstm)")
-    learn.add_argument("--layers", type=int, help="(1 when there are under 6 minutes, else 2)")
-    learn.add_argument("--units", type=int, default=512, help="per layer (512)")
-    learn.add_argument("--dropout", type=_share, help="below 1 (by the number of passes)")
-    learn.add_argument("--seed", type=_seed, default=0, help="(0)")
-    learn.add_argument(
+    model.add_argument(
+        "--cell", choices=("lstm", "gru", "rnn"), default="lstm", help="kind of unit (lstm)"
+    )
+    model.add_argument("--layers", type=int, help="(1 when there are under 6 minutes, else 2)")
+    model.add_argument("--units", type=int, default=512, help="of each layer (512)")
+    model.add_argument("--dropout", type=_share, help="below 1 (by the number of passes)")
+    model.add_argument("--seed", type=_seed, default=0, help="of everything random (0)")
+    model.add_argument(
         "--precision",
         choices=("auto", "float32", "bfloat16"),
         default="auto",
-        help="of matrix products (whichever is measured to be faster)",
+        help="of matrix products (auto: whichever is measured to be faster)",
     )
-    learn.add_argument("--no-activate", action="store_true", help="keep using the model in use")
-    learn.add_argument(
-        "--dry-run", action="store_true", help="only say what would be learned, as `corpus` does"
-    )
+    model.add_argument("--no-activate", action="store_true", help="keep using the model in use")
     _add_json(learn)
 
     evaluate = verbs.add_parser(
@@ -155,9 +172,9 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--greedy", action="store_true", help="the likeliest symbol each time")
     sample.add_argument("--top-k", type=int, default=0, help="among the K likeliest only (all)")
     sample.add_argument("--top-p", type=float, default=1.0, help="among this share only (1)")
-    sample.add_argument("--chars", type=_count, default=400, help="(400)")
-    sample.add_argument("--count", type=_count, default=1, help="samples (1)")
-    sample.add_argument("--seed", type=_seed, default=0, help="(0)")
+    sample.add_argument("--chars", type=_count, default=400, help="to write (400)")
+    sample.add_argument("--count", type=_count, default=1, help="of samples (1)")
+    sample.add_argument("--seed", type=_seed, default=0, help="of the drawing (0)")
     _add_model(sample)
     _add_json(sample)
 
