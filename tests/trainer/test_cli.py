@@ -2,10 +2,11 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from processes import Trainer
+from processes import TIMEOUT_S, Trainer, command, environment
 
 
 @pytest.mark.parametrize(
@@ -16,8 +17,8 @@ from processes import Trainer
         (["learn", "x", "--minutes", "0"], 2, "within 0.4 and 10000"),
         (["learn", "x", "--minutes", "soon"], 2, "within 0.4 and 10000"),
         (["learn", "x", "--dropout", "1"], 2, "--dropout"),
-        (["learn", "x", "--units", "9000"], 1, "units 9000"),
-        (["learn", "x", "--layers", "8", "--units", "4096"], 1, "--units"),
+        (["learn", ".", "--units", "9000"], 1, "units 9000"),
+        (["learn", ".", "--layers", "8", "--units", "4096"], 1, "--units"),
         (["sample", "--seed", "-1"], 2, "--seed"),
         (["learn", "x", "--minutes", "1", "--epochs", "1"], 2, "not allowed with"),
         (["learn", "x", "--cell", "elman"], 2, "lstm"),
@@ -27,8 +28,11 @@ from processes import Trainer
         (["use", "../../etc"], 1, "error:"),
         (["rollback"], 1, "no earlier model"),
         (["import", "/nowhere/at/all"], 1, "/nowhere/at/all"),
-        (["learn", "/nowhere/at/all"], 1, "0 characters of text are too little"),
-        (["learn", "/nowhere", "--from", "current"], 1, "no current model"),
+        (["learn", "/nowhere/at/all"], 1, "/nowhere/at/all: there is no such file"),
+        (["corpus", "/nowhere/at/all"], 1, "/nowhere/at/all: there is no such file"),
+        (["learn", ""], 2, "an empty path"),
+        (["learn", os.devnull], 1, "0 characters of text are too little"),
+        (["learn", ".", "--from", "current"], 1, "no current model"),
     ],
 )
 def test_errors_are_a_sentence_and_a_remedy(
@@ -87,3 +91,30 @@ def test_a_home_that_cannot_be_written_is_one_sentence(
     assert result.returncode == 1
     assert str(home) in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_streams_are_no_reason_to_fail(home: Path, closed: tuple[int, ...]) -> None:
+    """Whoever starts programs without a terminal may close them."""
+    process = subprocess.run(
+        command("models"),
+        env=environment(home),
+        timeout=TIMEOUT_S,
+        check=False,
+        preexec_fn=lambda: [os.close(descriptor) for descriptor in closed],
+    )
+    assert process.returncode == 0
+
+
+def test_a_terminal_without_unicode_gets_marks(trainer: Trainer, notes: Path, home: Path) -> None:
+    """What it cannot show is replaced, and nothing breaks."""
+    (notes / "中.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
+    process = subprocess.run(
+        command("corpus", str(notes), "--skipped"),
+        env={**environment(home), "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert b"?.png" in process.stdout

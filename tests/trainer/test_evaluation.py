@@ -217,8 +217,8 @@ def test_baselines_that_no_time_is_left_for_are_left_out() -> None:
     [
         (-5.0, 1e-3, (2_000, 1_000, 20)),  # the promise is broken already: the least there is
         (0.0, 1e-9, (100_000, 10_000, 200)),  # nothing to wait for
-        (40.0, 1e-3, (7_000, 1_400, 58)),  # 28 s, in quarters of 7,000 steps
-        (40.0, 0.5e-3, (14_000, 2_800, 116)),
+        (40.0, 1e-3, (5_333, 1_066, 44)),  # 16 s, in thirds of 5,333 steps
+        (40.0, 0.5e-3, (10_666, 2_133, 88)),
         (1e6, 1e-3, (100_000, 10_000, 200)),
     ],
 )
@@ -231,7 +231,7 @@ def test_as_much_is_measured_as_there_is_time(
     typed = options.keystroke_characters
 
     assert expected == (options.bits_characters, typed, options.presage_words)
-    assert before + budget_s <= options.deadline <= time.monotonic() + budget_s
+    assert before + 0.9 * budget_s <= options.deadline <= time.monotonic() + 0.9 * budget_s
 
 
 def test_a_step_is_timed_without_being_seen() -> None:

@@ -5,6 +5,8 @@ Imports nothing heavy, so that `trainer --help` answers before the finger leaves
 
 import argparse
 import difflib
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -75,29 +77,54 @@ class _Version(argparse.Action):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `trainer`; the exit code."""
+    _open_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = build_parser()
     if not arguments:
         parser.print_help()
         return DONE
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up, as after Ctrl-C
     # A closed pipe (`trainer sample | head`) ends the program as it ends every other one.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-
-    from afterword_trainer import commands
-
     try:
-        return commands.run(options, ["trainer", *arguments])
+        from afterword_trainer import commands
+
+        try:
+            code = commands.run(options, ["trainer", *arguments])
+            sys.stdout.flush()
+            return code
+        except commands.EXPECTED_ERRORS as error:
+            if options.debug:
+                raise
+            what, _, remedy = str(error).partition("; ")
+            sys.stderr.write(f"error: {what}\n" + (f"\nhint: {remedy}\n" if remedy else ""))
+            return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
-    except commands.EXPECTED_ERRORS as error:
-        if options.debug:
-            raise
-        what, _, remedy = str(error).partition("; ")
-        sys.stderr.write(f"error: {what}\n" + (f"\nhint: {remedy}\n" if remedy else ""))
-        return FAILED
+
+
+def _open_streams() -> None:
+    """Have all three streams, and none that dies of a character.
+
+    Whoever starts programs without a terminal may close them; a descriptor that is free would go
+    to the next file opened, and be written to as if it were the terminal.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            from afterword_trainer.durable import open_nothing
+
+            os.set_inheritable(open_nothing(), True)  # the lowest that is free: this one
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -158,7 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
         "With --learned, score it on all of PATH.",
     )
     _add_corpus_options(evaluate)
-    evaluate.add_argument("--learned", nargs="+", type=Path, metavar="PATH", help="for baselines")
+    evaluate.add_argument("--learned", nargs="+", type=_path, metavar="PATH", help="for baselines")
     evaluate.add_argument("--characters", type=_count, default=20_000, help="to type (20000)")
     evaluate.add_argument(
         "--bits-characters", type=_count, default=200_000, help="to measure in bits (200000)"
@@ -211,7 +238,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_corpus_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
+    parser.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
     parser.add_argument("--mail", action="store_true", help="read mail too (.eml, .mbox, Maildir)")
     parser.add_argument("--pdf", action="store_true", help="read PDF files too")
 
@@ -222,6 +249,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: JSON on standard output")
+
+
+def _path(text: str) -> Path:
+    """A type for argparse: `learn "$UNSET"` must not mean the folder one stands in."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path names nothing")
+    return Path(text)
 
 
 def _number(low: float, high: float, kind: Callable[[str], T]) -> Callable[[str], T]:

@@ -91,6 +91,7 @@ def run(options: argparse.Namespace, typed: Sequence[str]) -> int:
 def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
     """`trainer learn`."""
     started = time.monotonic()
+    _check_paths(options.paths)
     minutes = options.minutes
     if minutes is None and options.epochs is None:
         minutes = DEFAULT_MINUTES
@@ -115,7 +116,7 @@ def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
         ExitStack() as picture,
     ):
         show_live: view.Show | None = None
-        pruned: list[str] = []
+        deleted: list[str] = []
 
         def show(record: records.Record) -> None:
             # The picture stands between the lines that say what is read and what is scored.
@@ -132,18 +133,18 @@ def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
             interrupted=interrupted,
             on_read=_reading(say),
             on_score=lambda name, share: say(f"scoring: {name} {share:.0%}"),
-            on_pruned=pruned.append,
+            on_deleted=deleted.append,
         )
         learned = learn.learn(request, paths, listener, started=started)
     if options.json:
         scores = learned.table.to_json() if learned.table else None
         print(json.dumps({"event": "learned", **asdict(learned), "table": scores}))
     else:
-        _print_learned(learned, pruned)
+        _print_learned(learned, deleted)
     return 130 if learned.interrupted else 0
 
 
-def _print_learned(learned: learn.Learned, pruned: Sequence[str]) -> None:
+def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
     if learned.table:
         _print_table(learned.table, title="On your held-out text, beside simpler methods")
     facts = [learned.id + ":"]
@@ -153,20 +154,31 @@ def _print_learned(learned: learn.Learned, pruned: Sequence[str]) -> None:
             facts.append(f"{ours.bits.per_character:.3f} bits per character,")
         if ours.keystrokes:
             facts.append(f"saves {ours.keystrokes.ksr:.1f} % of keystrokes;")
-    facts.append("in use" if learned.active else "not in use")
+    if learned.active:
+        facts.append("in use")
+    else:
+        facts.append(f"not in use: {learned.previous or 'no model'} still is")
     if learned.interrupted:
         facts.append("(stopped early; the same command goes on from here)")
     print("\n" + " ".join(facts))
-    if pruned:
-        print(f"deleted because they are old: {', '.join(pruned)}")
+    if deleted:
+        print(f"deleted, because there are newer ones: {', '.join(deleted)}")
+    if learned.table and learned.table.dropped:
+        print(f"not scored for want of time: {', '.join(learned.table.dropped)}")
     print("\nhint: trainer report --open")
-    print("hint: trainer sample --prompt 'The first words of a sentence'")
-    if learned.active:
-        print("hint: trainer rollback    (undo)")
+    if learned.table is None:
+        print(f"hint: trainer evaluate PATH --model {learned.id}    (it was not scored)")
+    if not learned.active:
+        print(f"hint: trainer use {learned.id}")
+    elif learned.previous:
+        print(f"hint: trainer rollback    (undo: back to {learned.previous})")
+    else:
+        print("hint: trainer sample --prompt 'The first words of a sentence'")
 
 
 def corpus_command(options: argparse.Namespace) -> int:
     """`trainer corpus`, and `trainer learn --dry-run`."""
+    _check_paths(options.paths)
     summary = corpus.Summary()
     skipped: list[corpus.Skipped] = []
     listed = getattr(options, "skipped", False)
@@ -220,14 +232,18 @@ def corpus_command(options: argparse.Namespace) -> int:
 
 def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer evaluate`."""
+    _check_paths([*options.paths, *(options.learned or [])])
     bundle = _model(options, paths)
     predictor = open_predictor(bundle)
     sizes = evaluation.Options(
         bits_characters=max(options.bits_characters, options.characters),
         keystroke_characters=options.characters,
     )
+    work = paths.cache / "evaluations"
     with (
-        durable.temporary_folder(paths.cache) as folder,
+        durable.locked(work / "lock"),
+        _swept(work),
+        durable.temporary_folder(work) as folder,
         _status(quiet=options.json) as say,
     ):
         documents = _documents_of(options.paths, _rules(options), _reading(say))
@@ -278,6 +294,13 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
     return 0
 
 
+@contextmanager
+def _swept(folder: Path) -> Iterator[None]:
+    """Without the text that a killed evaluation left; the caller holds the lock."""
+    durable.sweep(folder)
+    yield
+
+
 def _int8_loss(bundle: Bundle, documents: Iterator[stream.Piece]) -> tuple[float, float]:
     """Bits per character by the served graph and by float32, on the same beginning."""
     text = "".join(piece.text for _, piece in zip(range(50), documents, strict=False))
@@ -310,8 +333,8 @@ def sample_command(options: argparse.Namespace, paths: Paths) -> int:
         prompt = sys.stdin.buffer.read().decode("utf-8", "replace")
     prompt = prompt.replace("\r\n", "\n")
     predictor = open_predictor(bundle)
-    recent = bundle.alphabet.encode(prompt[-PRIMING_CHARACTERS:])
-    prime(predictor, bundle.alphabet.header(), recent)
+    recent = prompt[-PRIMING_CHARACTERS:] or portrait.BLANK_PAGE
+    prime(predictor, bundle.alphabet.encode(recent))
     raw = not sys.stdout.isatty()
     for number in range(options.count):
         rng = np.random.default_rng([options.seed, number])
@@ -324,8 +347,7 @@ def sample_command(options: argparse.Namespace, paths: Paths) -> int:
             print("\n---")
         for piece in (prompt, *pieces):
             # A model may write what a terminal would obey; a pipe gets it as it is.
-            shown = piece if raw else view.visible(piece, keep="\n\t")
-            sys.stdout.write(shown.encode("utf-8", "replace").decode("utf-8"))
+            sys.stdout.write(piece if raw else view.visible(piece, keep="\n\t"))
             sys.stdout.flush()
         print()
     return 0
@@ -371,6 +393,7 @@ def shelf_command(options: argparse.Namespace, shelf: Shelf) -> int:
             shelf.remove(options.model)
             print(f"{options.model} is deleted")
         case "export":
+            _check_target(options.file, may_replace=False)
             bundle = _chosen(shelf, options.model)
             shelf.export(bundle.id, options.file, with_excerpts=options.with_excerpts)
             print(f"{bundle.id} is in {options.file}; it can repeat parts of what it learned")
@@ -382,6 +405,8 @@ def shelf_command(options: argparse.Namespace, shelf: Shelf) -> int:
 
 def report_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer report`."""
+    if options.output:
+        _check_target(options.output, may_replace=True)
     shelf = Shelf(paths.models)
     bundle = _chosen(shelf, options.model)
     with _status(quiet=False) as say:
@@ -398,6 +423,21 @@ def report_command(options: argparse.Namespace, paths: Paths) -> int:
 
 
 # -- shared by the verbs -----------------------------------------------------------------------
+
+
+def _check_target(path: Path, *, may_replace: bool) -> None:
+    """Raises UsageError for a file that cannot be written there, or should not be."""
+    if not path.name or not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no such folder; make it, or name another")
+    if os.path.lexists(path) and not (may_replace and path.is_file() and not path.is_symlink()):
+        raise UsageError(f"{path}: there is something already; choose another name")
+
+
+def _check_paths(paths: Sequence[Path]) -> None:
+    """Raises UsageError for one that does not exist: most often it is mistyped."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise UsageError(f"{path}: there is no such file or folder; check the spelling")
 
 
 def _rules(options: argparse.Namespace) -> corpus.Rules:
@@ -421,11 +461,13 @@ def _model(options: argparse.Namespace, paths: Paths) -> Bundle:
 
 def _chosen(shelf: Shelf, name: str | None) -> Bundle:
     """The named model, or the one in use. Raises ShelfError if there is none."""
-    if name:
+    if name is not None:
         return shelf.load(name)
     bundle, notice = shelf.current()
     if notice:
         sys.stderr.write(f"note: {notice}\n")
+    if bundle is None and shelf.entries():
+        raise ShelfError("no model is in use; trainer models")
     if bundle is None:
         raise ShelfError("nothing was learned yet; trainer learn ~/notes")
     return bundle
@@ -484,7 +526,10 @@ def _libraries_write_to(log: Path) -> Iterator[None]:
     The import of TensorFlow greets with a screenful that no setting turns off.
     """
     terminal, ours = sys.stderr, os.dup(2)
-    descriptor = durable.open_log(log)
+    try:
+        descriptor = durable.open_log(log)
+    except durable.StateError:  # a disk that cannot be written is no reason not to sample
+        descriptor = durable.open_nothing()
     os.dup2(descriptor, 2)
     os.close(descriptor)
     sys.stderr = os.fdopen(ours, "w", buffering=1, encoding=terminal.encoding, errors="replace")

@@ -279,6 +279,11 @@ def open_log(path: Path) -> int:
         return os.open(path, flags, 0o600)
 
 
+def open_nothing() -> int:
+    """A descriptor, the lowest that is free, of what swallows everything and has nothing."""
+    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+
 # -- room and locks ----------------------------------------------------------------------------
 
 

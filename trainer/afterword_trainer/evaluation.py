@@ -9,7 +9,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -68,9 +67,10 @@ class Options:
         over already: 2,000 characters in bits, 1,000 typed, 20 words, some 10,000 steps in all.
         """
         most = cls.unhurried()
-        # A quarter each for bits, typing, words and the baselines, of 70 % of the time: steps are
-        # slower in long use than in a short trial, and publishing comes after.
-        steps_each = max(0.5, 0.7 * budget_s) / 4 / step_s
+        # A third each for bits, typing and words, of 40 % of the time: the baselines take about as
+        # long as the model, steps are slower in long use than in a short trial, and publishing
+        # comes after.
+        steps_each = max(0.5, 0.4 * budget_s) / 3 / step_s
         n_typed, n_words = steps_each / _STEPS_PER_OFFER, steps_each / _STEPS_PER_WORD
         return cls(
             bits_characters=_between(2_000, steps_each, most.bits_characters),
@@ -78,7 +78,7 @@ class Options:
             presage_words=_between(20, n_words, most.presage_words),
             learned_characters=1_000_000,  # baselines learn these in seconds
             ppmd_orders=(8, 16),
-            deadline=time.monotonic() + budget_s,
+            deadline=time.monotonic() + 0.9 * budget_s,
         )
 
 
@@ -141,6 +141,7 @@ class Table:
     """Models measured on the same text, the one at hand first."""
 
     rows: tuple[Scores, ...]
+    dropped: tuple[str, ...]  # baselines for which there was no time
     calibration: tuple[Confidence, ...]  # of the model at hand, least sure first
     learned_characters: int  # by the baselines
     bits_characters: int  # of test text, from its beginning
@@ -175,19 +176,23 @@ def evaluate(
     on = _On(alphabet, options, for_bits, for_keys, progress)
     ours, came_true = _score_predictor(name, lambda: predictor, on, deadline=math.inf)
     # The quick ones first: they are the ones to have if time runs out.
-    baselines: list[Callable[[], Scores]] = [
-        partial(_score_buffer, text, on, most_frequent=False),
-        partial(_score_buffer, text, on, most_frequent=True),
-        partial(_score_trigram, text, on),
-        partial(_score_ppmd, text, on),
-        partial(_score_ngrams, newest, on),
-    ]
+    baselines: dict[str, Callable[[], Scores]] = {
+        "buffer words": partial(_score_buffer, text, on, most_frequent=False),
+        "buffer words, most frequent": partial(_score_buffer, text, on, most_frequent=True),
+        "word trigram": partial(_score_trigram, text, on),
+        "PPMd": partial(_score_ppmd, text, on),
+        f"characters, order {options.ngram_order}": partial(_score_ngrams, newest, on),
+    }
     rows: list[Scores] = []
-    for measure in baselines:
-        with suppress(_OutOfTimeError):  # a row is whole or it is not there
+    dropped: list[str] = []
+    for baseline, measure in baselines.items():
+        try:
             rows.append(measure())
+        except _OutOfTimeError:  # a row is whole or it is not there
+            dropped.append(baseline)
     return Table(
         rows=(ours, *reversed(rows)),
+        dropped=tuple(dropped),
         calibration=calibration(came_true),
         learned_characters=len(text),
         bits_characters=_n_characters(for_bits),

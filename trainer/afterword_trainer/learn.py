@@ -70,7 +70,7 @@ class Listener:
     interrupted: Callable[[], bool] = lambda: False
     on_read: Callable[[int, int], None] = lambda files, characters: None
     on_score: evaluation.Progress = lambda name, share: None
-    on_pruned: Callable[[str], None] = lambda id: None
+    on_deleted: Callable[[str], None] = lambda id: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,7 @@ class Learned:
     table: Table | None  # the model beside the baselines; None if nobody waited for it
     interrupted: bool  # training had not ended; the same request goes on from here
     active: bool
+    previous: str | None  # the model that was in use before
 
 
 def learn(
@@ -112,14 +113,23 @@ def learn(
             | {"previous": before.id if before else None},
         )
         new_id = shelf.publish(bundle)
-        if request.activate:
+        # What was cut short was not scored, so it takes the place of its own kind alone.
+        takes_over = before is None or _run_of(before) == trained.run_id
+        active = request.activate and (takes_over or not trained.interrupted)
+        if active:
             shelf.use(new_id)
-        for old_id in shelf.prune():
-            listener.on_pruned(old_id)
+        for old_id in (*_superseded(shelf, new_id, trained.run_id), *shelf.prune()):
+            listener.on_deleted(old_id)
         if not trained.interrupted:
-            durable.retire(paths.runs / CHECKPOINT)
-            durable.retire(text.prepared.folder)
-    return Learned(id=new_id, table=table, interrupted=trained.interrupted, active=request.activate)
+            durable.retire(trained.checkpoint)
+        durable.retire(text.prepared.folder)  # quickly made again; no text is left lying about
+    return Learned(
+        id=new_id,
+        table=table,
+        interrupted=trained.interrupted,
+        active=active,
+        previous=before.id if before else None,
+    )
 
 
 def layers_for(minutes: float | None) -> int:
@@ -157,6 +167,8 @@ class _Trained:
     precision: str
     told: list[records.Record]
     interrupted: bool
+    checkpoint: Path
+    run_id: str
 
 
 class _Clock:
@@ -165,7 +177,7 @@ class _Clock:
     def __init__(self, started: float, minutes: float | None) -> None:
         self._end = None if minutes is None else started + 60 * minutes
         # Export takes five seconds; the scores are steadier the longer they may take, to a point.
-        self._closing_s = 0.0 if minutes is None else min(30.0, 5.0 + 0.09 * 60 * minutes)
+        self._closing_s = 0.0 if minutes is None else min(35.0, 6.0 + 0.1 * 60 * minutes)
 
     def deadline(self) -> float | None:
         """When training has to end, so that the rest is done in time."""
@@ -182,7 +194,8 @@ class _StoppedError(Exception):
 
 # -- the steps ---------------------------------------------------------------------------------
 
-TEXT, CHECKPOINT = "text", "checkpoint"  # in the folder of runs
+TEXT, CHECKPOINT = "text", "checkpoint-"  # in the folder of runs; a checkpoint for each run
+UNFINISHED = 3  # runs that can be gone on with, the newest; each keeps three times its weights
 
 
 def _parent(current: Bundle | None, request: Request) -> Bundle | None:
@@ -220,14 +233,19 @@ def _spec(request: Request, parent: Bundle | None, n_symbols: int) -> NetworkSpe
             embedding=max(16, min(128, request.units // 4)),
         )
     except ValueError as error:
-        raise LearnError(f"there is no such network: {error}") from error
+        raise LearnError(
+            f"there is no such network: {error}; choose other --layers or --units"
+        ) from error
 
 
 def _make_room(paths: Paths) -> None:
     """Remove what killed runs left half written, and see whether the disk has room for one."""
-    for folder in (paths.runs, paths.runs / TEXT):
-        if folder.is_dir():
-            durable.sweep(folder)
+    if paths.runs.is_dir():
+        durable.sweep(paths.runs)
+        durable.retire(paths.runs / TEXT)
+        saved = sorted(paths.runs.glob(f"{CHECKPOINT}*"), key=lambda path: path.stat().st_mtime)
+        for path in saved[:-UNFINISHED]:
+            durable.retire(path)
     durable.require_space(paths.runs, LEAST_FREE_BYTES)
 
 
@@ -261,7 +279,7 @@ def _train(
     """From the symbols to the best network that the time allows, or from a checkpoint on."""
     from afterword_trainer import checkpoint, network, training  # slow: they import TensorFlow
 
-    prepared, saved = text.prepared, paths.runs / CHECKPOINT
+    prepared = text.prepared
     n_cores = machine.cores()
     network.use_cores(n_cores)
     spec = _spec(request, parent, prepared.alphabet.size)
@@ -275,6 +293,7 @@ def _train(
         seed=request.seed,
     )
     run_id = _run_id(request, prepared, spec, recipe, n_cores)
+    saved = paths.runs / f"{CHECKPOINT}{run_id[:16]}"
     earlier = checkpoint.load(saved, run_id)
     if earlier and earlier.parent:
         parent = shelf.load(earlier.parent)
@@ -337,6 +356,8 @@ def _train(
         precision=precision,
         told=told,
         interrupted=isinstance(end, records.Finished) and end.reason == "interrupted",
+        checkpoint=saved,
+        run_id=run_id,
     )
 
 
@@ -408,6 +429,20 @@ def _run_id(
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
+def _superseded(shelf: Shelf, new_id: str, run_id: str) -> Iterator[str]:
+    """Delete what the same run left when it was interrupted earlier; the ids that went."""
+    for entry in shelf.entries():
+        unfinished = not (entry.scores or entry.problem or entry.is_current)
+        if unfinished and entry.id != new_id and _run_of(shelf.load(entry.id)) == run_id:
+            shelf.remove(entry.id)
+            yield entry.id
+
+
+def _run_of(bundle: Bundle) -> object:
+    """Which run a model came out of."""
+    return bundle.provenance.get("run")
+
+
 def _planned(
     request: Request, new_id: str, origin: str, spec: NetworkSpec, text: _Text, recipe: "Recipe"
 ) -> records.Planned:
@@ -448,6 +483,7 @@ def _provenance(
     read["folders"] = dict(islice(read["folders"].items(), MOST_FOLDERS))
     predictor = NetworkPredictor(NumpyStep(trained.spec, run.best))
     return {
+        "run": trained.run_id,
         "command": request.command,
         "parent": trained.parent.id if trained.parent else None,
         "seed": request.seed,

@@ -4,6 +4,7 @@ Reads bundles and samples from them; knows nothing of HTML or of the disk.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -22,6 +23,7 @@ from afterword_trainer.model.suggestion import Policy, suggest
 TEMPERATURES = (0.0, 0.3, 0.8, 1.0, 1.3, 1.8)  # those of the lesson, and greedy before them
 SAMPLE_CHARACTERS = 280
 N_OFFERS = 10
+BLANK_PAGE = "\n"  # what an empty prompt stands after: some line has just ended
 PROMPT_CHARACTERS = 80  # five words, unless one of them is none
 PRIMING_CHARACTERS = 600  # before the cursor: enough for the state to settle
 
@@ -36,9 +38,13 @@ def of_bundle(
     """
     data = _known(bundle)
     (ours,) = data.networks
-    theirs = [_known(other).networks[0] for other in others if _digest(other) == _digest(bundle)]
+    theirs: list[report.Network] = []
+    for other in others:
+        with suppress(BundleCorruptError):  # a stranger's model does not spoil this one's report
+            if _digest(bundle) and _digest(other) == _digest(bundle):
+                theirs += _known(other).networks
     predictor = open_predictor(bundle)
-    prompts = prompts or bundle.provenance.get("prompts") or ["The"]
+    prompts = prompts or _prompts_of(bundle) or ["The"]
     samples = [
         report.Sample(
             prompt=prompt,
@@ -61,6 +67,12 @@ def of_bundle(
     )
 
 
+def _prompts_of(bundle: Bundle) -> list[str]:
+    found = bundle.provenance.get("prompts")
+    some = found[:3] if isinstance(found, list) else []
+    return [prompt[:PROMPT_CHARACTERS] for prompt in some if isinstance(prompt, str) and prompt]
+
+
 def _known(bundle: Bundle) -> report.ReportData:
     """What a bundle says of itself, itself as the one network. Raises BundleCorruptError.
 
@@ -79,14 +91,15 @@ def _known(bundle: Bundle) -> report.ReportData:
             scores=tuple(
                 _score(row, ours=not index) for index, row in enumerate(table.get("rows", ()))
             ),
+            not_scored=tuple(map(str, table.get("dropped", ()))),
             measured_characters=table.get("keystroke_characters"),
             learning=report.learning(told),
             offers=tuple(report.Offer(**offer) for offer in facts.get("offers", ())),
             calibration=_calibration(table),
             networks=(_network(bundle, told),),
             machine=tuple(_machine(facts)),
-            command=facts.get("command", ""),
-            previous=facts.get("previous") or "",
+            command=str(facts.get("command", "")),
+            previous=str(facts.get("previous") or ""),
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise BundleCorruptError(
@@ -160,7 +173,7 @@ def write(
 ) -> str:
     """What the model writes after `prompt`, in a document of which nothing is known."""
     writer = predictor.fork()
-    prime(writer, alphabet.header(), alphabet.encode(prompt))
+    prime(writer, alphabet.encode(prompt or BLANK_PAGE))
     return "".join(generate(writer, alphabet, sampling, n_characters, np.random.default_rng(0)))
 
 
@@ -171,9 +184,10 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         start += len(line) + 1
 
 
-def _digest(bundle: Bundle) -> Any:
-    facts: Any = bundle.provenance
-    return (facts.get("corpus") or {}).get("digest")
+def _digest(bundle: Bundle) -> object:
+    """Of the corpus; models with the same one can be compared."""
+    corpus = bundle.provenance.get("corpus")
+    return corpus.get("digest") if isinstance(corpus, dict) else None
 
 
 def _reading(found: Any) -> report.Reading | None:

@@ -145,6 +145,7 @@ class ReportData:
     summary: str = ""  # the network in a few words
     reading: Reading | None = None
     scores: tuple[Score, ...] = ()
+    not_scored: tuple[str, ...] = ()  # baselines for which there was no time
     measured_characters: int | None = None  # of held-out text that the scores were measured on
     learning: Learning | None = None
     samples: tuple[Sample, ...] = ()
@@ -274,12 +275,15 @@ def _headline(data: ReportData) -> Headline:
         rival = max(others, key=lambda s: s.saved or 0.0, default=None)
         sentence = measured
         if rival and rival.saved is not None and rival.saved < ours.saved:
-            sentence += f" The best simpler method, {rival.name}, saves {rival.saved:.0f}."
+            best = "best simpler method" if not data.not_scored else "best of those scored"
+            sentence += f" The {best}, {rival.name}, saves {rival.saved:.0f}."
         elif rival and rival.saved is not None:
             sentence += (
                 f" A simpler method is still ahead: {rival.name} saves {rival.saved:.0f}."
                 " More text or more minutes may change that."
             )
+        if data.not_scored:
+            sentence += f" Not scored for want of time: {', '.join(data.not_scored)}."
         return Headline(title, sentence, ours, rival)
     if ours and ours.bits is not None:
         return Headline(

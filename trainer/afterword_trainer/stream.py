@@ -147,7 +147,8 @@ def prepare(
     if total < LEAST_CHARACTERS:
         raise TooLittleError(
             f"{total} characters of text are too little to learn from, {LEAST_CHARACTERS} are "
-            "the least; name more files or folders"
+            "the least; name more files or folders (`trainer corpus PATH --skipped` says what was "
+            "left out, and why)"
         )
 
     # 2) the newest part apart, cut where a line ends

@@ -88,11 +88,14 @@ class Alphabet:
         """What precedes a document's text: features from which its first state is primed.
 
         `path` is relative to the folder that was learned, `language` a name such as "markdown",
-        `modified` seconds since 1970, of which the day is kept. Nothing given means: nothing is
-        known. Generation that starts from features rather than from text is the one-to-many shape
-        of recurrent networks.
+        `modified` seconds since 1970, of which the day is kept. Where nothing is known there is no
+        header: text then follows the zero state, as it does where a stream begins in training,
+        and not a header such as no document has. Generation that starts from features rather
+        than from text is the one-to-many shape of recurrent networks.
         """
-        known = "\t".join((path, language, _day(modified))) if path or language else ""
+        if not path and not language:
+            return np.zeros(0, np.uint16)
+        known = "\t".join((path, language, _day(modified)))
         return np.concatenate(
             [np.array([DOCUMENT], np.uint16), self.encode(known), np.array([TEXT], np.uint16)]
         )

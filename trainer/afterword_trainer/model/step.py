@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from afterword_trainer.model.bundle import Bundle
+from afterword_trainer.model.bundle import Bundle, BundleCorruptError
 from afterword_trainer.model.predictor import Distribution
 from afterword_trainer.model.spec import N_STATES, NetworkSpec
 
@@ -115,8 +115,13 @@ class NumpyStep:
 
 
 def open_predictor(bundle: Bundle) -> "NetworkPredictor":
-    """A model from the shelf, ready to be asked."""
-    return NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
+    """A model from the shelf, ready to be asked. Raises BundleCorruptError for a false graph."""
+    try:
+        return NetworkPredictor(open_step(bundle.spec, bundle.weights, bundle.graphs))
+    except (RuntimeError, ValueError) as error:
+        raise BundleCorruptError(
+            f"model {bundle.id!r}", "its serving graph cannot be run", "train again"
+        ) from error
 
 
 class NetworkPredictor:
