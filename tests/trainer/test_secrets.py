@@ -387,3 +387,22 @@ def test_certain_kinds_are_those_that_say_what_they_are() -> None:
 def test_names_of_secret_files(path: str, expected: bool) -> None:
     """Denied by name alone, at any depth and in any case."""
     assert expected == is_secret_file(path)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        ("my wifi password is BlueTulip77fence", ["BlueTulip77fence"]),
+        ("Zoom passcode 884213, room 4", ["884213"]),
+        ("The gate code is 7719# and the alarm PIN is 3391.", ["7719#", "3391."]),
+        ("the door code: 4456 today", ["4456"]),
+        ("the password is eight characters long", []),
+        ("password sha256 hash", []),
+        ("a PIN of 4 digits, pin 1013 of the board", []),
+        ("status code 404, area code is 2125", []),
+        ("enter the passcode 12 times", []),
+    ],
+)
+def test_passwords_are_found_as_people_note_them_down(sentence: str, found: list[str]) -> None:
+    """In a sentence, with a digit in them; sentences about passwords stay."""
+    assert [sentence[span.start : span.end] for span in find(sentence)] == found

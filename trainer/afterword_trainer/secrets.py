@@ -15,7 +15,7 @@ from math import log2
 from typing import Literal, get_args
 
 # From the surest rule to the least sure.
-Kind = Literal["pem", "token", "url", "assignment", "run", "card", "iban"]
+Kind = Literal["pem", "token", "url", "assignment", "said", "run", "card", "iban"]
 
 # Kinds that are hardly ever a false alarm: three of them make a file of secrets.
 CERTAIN: frozenset[Kind] = frozenset({"pem", "token", "url"})
@@ -39,6 +39,7 @@ def find(text: str) -> list[Span]:
         *_pem_blocks(text),
         *_tokens_and_runs(text, ascii_text),
         *_url_passwords(text),
+        *_said(text, ascii_text),
         *_assignments(text, ascii_text),
         *_cards(text),
         *_ibans(text),
@@ -334,6 +335,31 @@ def _assignments(text: str, ascii_text: bytes) -> Iterator[Span]:
                     yield Span(start=match.start(group), end=match.end(), kind="assignment")
                     name_end = match.end()
             at = lowered.find(keyword, name_end)
+
+
+_SAYING = (b"password", b"passcode", b"passphrase", b" code", b"pin ")
+# "The wifi password is BlueTulip77", "passcode 884213", "the gate code is 7719": as people note
+# them down. A number may follow at once; a word needs its "is", or every text on passwords went.
+_SAID = re.compile(
+    r"(?:pass(?:word|code|phrase)|(?<=gate|door|safe|lock) code|(?<=alarm|entry) code|"
+    r"(?<=access|locker) code|(?<=security) code|(?-i:PIN))s?:?[ \t]"
+    r"(?:(?:is|was|are|=)[ \t]+[\"'`]?(?P<word>[^\s\"'`,;]{4,64})"
+    r"|[#:]?[ \t]?(?P<digits>[0-9]{4,12})\b)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def _said(text: str, ascii_text: bytes) -> Iterator[Span]:
+    lowered = ascii_text.lower()
+    for saying in _SAYING:
+        at = lowered.find(saying)
+        while at >= 0:
+            if match := _SAID.match(text, at):
+                group = "word" if match["word"] else "digits"
+                value = match[group].rstrip(".!?")
+                if any(map(str.isdigit, value)) and not _is_placeholder(value):
+                    yield Span(start=match.start(group), end=match.end(group), kind="said")
+            at = lowered.find(saying, at + 1)
 
 
 _PLACEHOLDER = re.compile(
