@@ -177,7 +177,7 @@ class _Clock:
     def __init__(self, started: float, minutes: float | None) -> None:
         self._end = None if minutes is None else started + 60 * minutes
         # Export takes five seconds; the scores are steadier the longer they may take, to a point.
-        self._closing_s = 0.0 if minutes is None else min(35.0, 6.0 + 0.1 * 60 * minutes)
+        self._closing_s = 0.0 if minutes is None else min(26.0, 6.5 + 0.08 * 60 * minutes)
 
     def deadline(self) -> float | None:
         """When training has to end, so that the rest is done in time."""
