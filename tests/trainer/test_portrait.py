@@ -1,6 +1,6 @@
 """A model's portrait: everything a bundle says of itself, and what it writes, as report data."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,20 +10,16 @@ from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import Bundle, BundleCorruptError, without_excerpts
 from afterword_trainer.model.spec import NetworkSpec
 from afterword_trainer.model.step import open_predictor
+from afterword_trainer.stream import Piece
 
 ALPHABET = Alphabet("é")
 SPEC = NetworkSpec(n_symbols=ALPHABET.size, layers=1, units=4, embedding=3)
 LINE = "Nobody weeds the garden until the end of June, and then everybody does."
 
 
-@dataclass(frozen=True)
-class Text:
-    """The least that a document is."""
-
-    text: str
-    path: str = "notes/a.md"
-    language: str = "markdown"
-    modified: float = 1_700_000_000.0
+def text_of(text: str, path: str = "notes/a.md") -> Piece:
+    """A note of 14 November 2023."""
+    return Piece(path=path, language="markdown", modified=1_700_000_000.0, text=text)
 
 
 def bundle(**changes: Any) -> Bundle:
@@ -134,7 +130,7 @@ def test_offers_stand_in_real_lines() -> None:
     """Before, offered and written: before and written together are the line."""
     predictor = open_predictor(bundle())
     short_and_long = f"too short\n{LINE}\n" * 12
-    found = list(portrait.offers(predictor, ALPHABET, [Text(short_and_long)]))
+    found = list(portrait.offers(predictor, ALPHABET, [text_of(short_and_long)]))
     assert len(found) == portrait.N_OFFERS
     assert {offer["before"] + offer["written"] for offer in found} == {LINE}
 
@@ -142,13 +138,13 @@ def test_offers_stand_in_real_lines() -> None:
 def test_prompts_are_beginnings_of_sentences() -> None:
     """Up to three, each once, no longer than a line; a text without sentences has none."""
     other = "- Apples, pears and plums, all of them from the old tree."
-    assert list(portrait.prompts([Text(f"{LINE}\n{other}\n{LINE}\n")])) == [
+    assert list(portrait.prompts([text_of(f"{LINE}\n{other}\n{LINE}\n")])) == [
         "Nobody weeds the garden until",
         "Apples, pears and plums, all",
     ]
-    assert list(portrait.prompts([Text("x = 1\n" * 50)])) == []
-    assert portrait.opening([Text("x = 1\n")]) == "The"
-    (long,) = portrait.prompts([Text("a" * 500 + " b c d e f g h")])
+    assert list(portrait.prompts([text_of("x = 1\n" * 50)])) == []
+    assert portrait.opening([text_of("x = 1\n")]) == "The"
+    (long,) = portrait.prompts([text_of("a" * 500 + " b c d e f g h")])
     assert len(long) == portrait.PROMPT_CHARACTERS
 
 

@@ -1,32 +1,26 @@
 """Documents become symbols on disk, the newest part apart, and nothing is lost on the way."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from afterword_trainer.model.alphabet import DOCUMENT, Alphabet
-from afterword_trainer.stream import Prepared, TooLittleError, prepare
+from afterword_trainer.stream import Piece, Prepared, TooLittleError, prepare
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-@dataclass(frozen=True)
-class Text:
-    """The least that a document is."""
-
-    text: str
-    path: str = "notes/a.md"
-    language: str = "markdown"
-    modified: float = 1_700_000_000.0
+def text_of(text: str, path: str = "notes/a.md") -> Piece:
+    """A note of 14 November 2023."""
+    return Piece(path=path, language="markdown", modified=1_700_000_000.0, text=text)
 
 
-def texts(*lengths: int) -> Iterator[Text]:
+def texts(*lengths: int) -> Iterator[Piece]:
     """Documents of lines, all different."""
     for number, length in enumerate(lengths):
         line = f"document {number} says something é\n"
-        yield Text((line * (length // len(line) + 1))[:length], path=f"notes/{number}.md")
+        yield text_of((line * (length // len(line) + 1))[:length], path=f"notes/{number}.md")
 
 
 def whole(prepared: Prepared, name: str) -> str:
@@ -88,7 +82,7 @@ def test_too_little_text_is_one_sentence(tmp_path: Path, lengths: tuple[int, ...
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """Whatever script, whatever control characters: both parts together are the text."""
     folder = tmp_path_factory.mktemp("any")
-    prepared = prepare([Text(text * 3)], folder / "text")
+    prepared = prepare([text_of(text * 3)], folder / "text")
     pieces = [*prepared.learn_documents(), *prepared.heldout_documents()]
     assert "".join(piece.text for piece in pieces) == text * 3
 

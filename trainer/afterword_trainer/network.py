@@ -93,7 +93,7 @@ def use_cores(n_cores: int) -> None:
     """Give TensorFlow `n_cores` threads that each run one operation; before its first operation.
 
     Recurrent steps are too small to share between threads: on two cores, two half batches on a
-    thread each train 1.4 times as fast as one batch whose operations use both (`benchmarks/`).
+    thread each train 1.3 times as fast as one batch whose operations use both.
     """
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(n_cores)
