@@ -239,11 +239,8 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
         bits_characters=max(options.bits_characters, options.characters),
         keystroke_characters=options.characters,
     )
-    work = paths.cache / "evaluations"
     with (
-        durable.locked(work / "lock"),
-        _swept(work),
-        durable.temporary_folder(work) as folder,
+        _work_folder(paths.cache / "evaluations") as folder,
         _status(quiet=options.json) as say,
     ):
         documents = _documents_of(options.paths, _rules(options), _reading(say))
@@ -295,10 +292,15 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
 
 
 @contextmanager
-def _swept(folder: Path) -> Iterator[None]:
-    """Without the text that a killed evaluation left; the caller holds the lock."""
-    durable.sweep(folder)
-    yield
+def _work_folder(parent: Path) -> Iterator[Path]:
+    """A folder for prepared text, one evaluation at a time; gone at the end.
+
+    What a killed evaluation left there goes first: it is text of the user's.
+    """
+    with durable.locked(parent / "lock"):
+        durable.sweep(parent)
+        with durable.temporary_folder(parent) as folder:
+            yield folder
 
 
 def _int8_loss(bundle: Bundle, documents: Iterator[stream.Piece]) -> tuple[float, float]:
