@@ -11,7 +11,7 @@ help: ## list the verbs
 
 install: $(BIN)/.installed ## create the virtual environment and install Afterword into it
 
-$(BIN)/.installed: pyproject.toml
+$(BIN)/.installed: pyproject.toml hatch_build.py trainer/afterword_trainer/model/memory.c
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.[dev]'

@@ -12,6 +12,13 @@ Distribution = NDArray[np.float32]  # probabilities of the next symbol, (n_symbo
 class Predictor(Protocol):
     """A model of what comes next, fed one symbol at a time."""
 
+    @property
+    def learning(self) -> bool:
+        """Whether observing teaches it, so that what it expected before may hold no more.
+
+        Of a fork this is always false: what a rollout imagines must not be learned.
+        """
+
     def observe(self, symbol: int) -> None:
         """Take one more symbol of text into account."""
 
@@ -19,7 +26,7 @@ class Predictor(Protocol):
         """Probabilities of the next symbol, (n_symbols,); valid until the next `observe`."""
 
     def fork(self) -> "Predictor":
-        """An independent copy that goes on from here; the original is left as it is."""
+        """A copy that goes on from here and learns nothing; the original is left as it is."""
 
 
 def prime(predictor: Predictor, *texts: Symbols) -> None:

@@ -1,0 +1,43 @@
+"""Builds the one part that is written in C: the inner loops of the memory, as a shared library.
+
+It uses nothing of Python's own interface, so one build serves every version of Python.
+"""
+
+import os
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+SOURCE = "trainer/afterword_trainer/model/memory.c"
+LIBRARY = (
+    "trainer/afterword_trainer/model/memory.clib"  # not .so, which Python would take for a module
+)
+# What lets a compiler do several numbers at once; -ffast-math itself would switch off denormal
+# numbers in the whole process that loads the library.
+FAST = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math"]
+
+
+class BuildHook(BuildHookInterface):
+    """Compiles before the files of a wheel, or of an editable install, are gathered."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Raises SystemExit with a remedy where there is no C compiler."""
+        if self.target_name != "wheel":
+            return
+        compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+        if not compiler:
+            raise SystemExit(
+                "Afterword's memory is written in C and no C compiler was found; install one "
+                "(Debian: apt install gcc, macOS: xcode-select --install), or a ready-made wheel"
+            )
+        source, library = Path(self.root, SOURCE), Path(self.root, LIBRARY)
+        command = [*compiler.split(), "-std=c99", *FAST, "-fPIC", "-shared", "-o", str(library)]
+        subprocess.run([*command, str(source), "-lm"], check=True)
+        build_data["artifacts"].append(f"/{LIBRARY}")
+        build_data["pure_python"] = False
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = f"py3-none-{platform}"

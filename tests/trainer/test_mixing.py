@@ -1,0 +1,160 @@
+"""The mix of network and memory: a predictor like any other, that learns while one types."""
+
+import numpy as np
+import pytest
+from afterword_trainer.model.alphabet import Alphabet
+from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.mixing import Mix, Mixer
+from afterword_trainer.model.predictor import prime
+from afterword_trainer.model.spec import NetworkSpec
+from afterword_trainer.model.step import NetworkPredictor, NumpyStep
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+ALPHABET = Alphabet("é")
+SPEC = NetworkSpec(n_symbols=ALPHABET.size, layers=1, units=8, embedding=4)
+TEXT = "the heron stood in the reeds, and the heron flew. "
+
+
+def network() -> NetworkPredictor:
+    """A small one with weights by chance, surer of some symbols than of others."""
+    draw = np.random.default_rng(0)
+    weights: dict[str, NDArray[np.float32]] = {
+        name: draw.normal(0, 1, shape).astype(np.float32)
+        for name, shape in SPEC.weight_shapes().items()
+    }
+    return NetworkPredictor(NumpyStep(SPEC, weights))
+
+
+def mix(memory: Memory, *, learning: bool, mixer: Mixer | None = None) -> Mix:
+    """Of the network above and `memory`."""
+    return Mix(network(), memory, mixer or Mixer(), learning=learning)
+
+
+def memory_of(text: str) -> Memory:
+    """What was learned of one document."""
+    memory = Memory(ALPHABET)
+    memory.learn("note", ALPHABET.encode(text))
+    return memory
+
+
+@given(text=st.text(max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_with_an_empty_memory_it_is_the_network(text: str) -> None:
+    """Number for number."""
+    alone, both = network(), mix(Memory(ALPHABET), learning=False)
+    prime(alone, ALPHABET.encode(text))
+    prime(both, ALPHABET.encode(text))
+
+    np.testing.assert_array_equal(alone.distribution(), both.distribution())
+
+
+@given(text=st.text(max_size=60), learning=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_it_is_a_distribution(text: str, learning: bool) -> None:
+    """After any text: positive, finite, one in all."""
+    both = mix(memory_of(TEXT), learning=learning)
+    for symbol in ALPHABET.encode(text).tolist():
+        p = both.distribution()
+        assert np.isfinite(p).all()
+        assert (p > 0).all()
+        assert pytest.approx(1.0, abs=1e-4) == float(p.sum())
+        both.observe(symbol)
+
+
+def test_asking_changes_nothing() -> None:
+    """Whether the distribution is looked at or not, what is learned is the same."""
+    asked, unasked = mix(memory_of(TEXT), learning=True), mix(memory_of(TEXT), learning=True)
+    for symbol in ALPHABET.encode(TEXT).tolist():
+        asked.distribution()
+        asked.fork().distribution()
+        asked.observe(symbol)
+        unasked.observe(symbol)
+
+    np.testing.assert_array_equal(unasked.distribution(), asked.distribution())
+
+
+def test_what_was_typed_is_expected_at_once() -> None:
+    """A name that was typed once is completed when it begins again."""
+    both = mix(memory_of(TEXT), learning=True)
+    prime(both, ALPHABET.encode("Yours, Wilhelmina. " + TEXT + "Yours, Wilh"))
+    rest = ""
+    ahead = both.fork()
+    while len(rest) < 6:
+        symbol = int(ahead.distribution().argmax())
+        rest += chr(symbol)
+        ahead.observe(symbol)
+
+    assert rest == "elmina"
+
+
+def test_a_fork_learns_nothing() -> None:
+    """What is imagined in looking ahead is neither remembered nor believed."""
+    memory, mixer = memory_of(TEXT), Mixer()
+    both = mix(memory, learning=True, mixer=mixer)
+    prime(both, ALPHABET.encode("and the he"))
+    size, values, expected = len(memory), mixer.values.copy(), both.distribution().copy()
+    ahead = both.fork()
+    assert not ahead.learning
+    prime(ahead, ALPHABET.encode("ffalump " * 20))
+
+    assert size == len(memory)
+    np.testing.assert_array_equal(values, mixer.values)
+    np.testing.assert_array_equal(expected, both.distribution())
+
+
+def test_frozen_is_frozen() -> None:
+    """Static: nothing but the place in the text moves."""
+    memory, mixer = memory_of(TEXT), Mixer()
+    both = mix(memory, learning=False, mixer=mixer)
+    values = mixer.values.copy()
+    prime(both, ALPHABET.encode(TEXT * 3))
+
+    assert len(TEXT) == len(memory)
+    np.testing.assert_array_equal(values, mixer.values)
+
+
+def test_headers_are_read_and_not_learned() -> None:
+    """The network reads path and language; in the memory they would be text that nobody wrote."""
+    memory = memory_of(TEXT)
+    both = mix(memory, learning=True)
+    header = ALPHABET.header("notes/heron.md", "markdown", 1_700_000_000.0)
+    prime(both, header, ALPHABET.encode("the h"))
+    alone = network()
+    prime(alone, header)
+
+    assert len(TEXT) + len("the h") == len(memory)
+    inside = mix(memory, learning=True)
+    prime(inside, header[:-1])
+    alone = network()
+    prime(alone, header[:-1])
+    np.testing.assert_array_equal(alone.distribution(), inside.distribution())
+
+
+def test_the_mixer_learns_whom_to_believe() -> None:
+    """A network by chance is worth nothing: text that repeats costs less and less."""
+    both = mix(Memory(ALPHABET), learning=True)
+    bits = []
+    for _ in range(20):
+        total = 0.0
+        for symbol in ALPHABET.encode(TEXT).tolist():
+            total -= float(np.log2(both.distribution()[symbol]))
+            both.observe(symbol)
+        bits.append(total / len(TEXT))
+
+    assert bits[0] > 3
+    assert bits[-1] < 0.15
+
+
+def test_the_shipped_mixers_are_of_this_version() -> None:
+    """A change of memory.c asks for benchmarks/mixer.py --write."""
+    for alone in (False, True):
+        assert not np.array_equal(Mixer(alone=alone).values, Mixer.default(alone=alone).values)
+
+
+@pytest.mark.parametrize("values", [np.zeros(3, np.float32), np.full(Mixer().values.shape, np.nan)])
+def test_other_numbers_are_no_mixer(values: NDArray[np.float32]) -> None:
+    """A damaged mixer is refused rather than believed."""
+    with pytest.raises(ValueError, match="finite numbers"):
+        Mixer(values)
