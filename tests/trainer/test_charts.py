@@ -84,6 +84,18 @@ def test_dots_show_numbers_by_their_area() -> None:
     assert charts.dots([]) == []
 
 
+def test_a_trade_off_is_a_line_with_names() -> None:
+    """Right to the right, saved upwards to the next ten; what is no percentage is not drawn."""
+    points = [(20.0, 36.0, ""), (50.0, 20.0, "quiet"), (float("nan"), 1.0, ""), (1.0, 1e9, "x")]
+    chart = charts.trade_off(points)
+
+    assert chart is not None
+    assert chart.line == [(52.0, 26.0), (130.0, 130.0)]
+    assert chart.named == [(130.0, 130.0, "quiet")]
+    assert [label for _, label in chart.y_ticks] == ["0", "10", "20", "30", "40"]
+    assert charts.trade_off([]) is None
+
+
 @pytest.mark.parametrize(
     ("n", "at_most", "expected"),
     [(3, 5, (0, 1, 2)), (5, 3, (0, 2, 4)), (100, 4, (0, 33, 66, 99)), (0, 3, ())],

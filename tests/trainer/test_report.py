@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from afterword_trainer import report
-from afterword_trainer.records import Evaluated, Noticed, Record, Stepped
+from afterword_trainer.records import BaseBits, Evaluated, Noticed, Record, Stepped
 from afterword_trainer.report import (
     Bin,
     Calibration,
     Count,
+    Degree,
     Learning,
     Network,
     Offer,
@@ -49,8 +50,14 @@ DATA = ReportData(
             ksr=(50.9, 60.1, 65.4),
             ours=True,
         ),
+        Score(name="LSTM", saved=33.0, part=True),
         Score(name="word trigram", saved=26.4),
         Score(name="PPMd", bits=1.798),
+    ),
+    dial=(
+        Degree(name="chatty", min_probability=0.0, saved=38.0, accepted=27),
+        Degree(name="", min_probability=0.2, saved=35.0, accepted=45),
+        Degree(name="quiet", min_probability=0.5, saved=28.0, accepted=61),
     ),
     measured_characters=20_000,
     learning=Learning(
@@ -340,7 +347,7 @@ def test_a_run_becomes_curves() -> None:
     def evaluated(seconds: float, bits: float, best: bool, sample: str) -> Evaluated:
         return Evaluated(
             seconds=seconds,
-            share=0.1,
+            share=seconds / 600,
             epoch=0.1,
             train_bits=bits,
             heldout_bits=bits,
@@ -350,21 +357,28 @@ def test_a_run_becomes_curves() -> None:
         )
 
     records: list[Record] = [
+        evaluated(0.0, 5.0, True, "none"),
         stepped(30.0, 4.0),
         stepped(45.0, float("nan")),
         evaluated(60.0, 3.0, True, "one"),
         Noticed(seconds=61.0, message="smaller batch"),
         evaluated(120.0, 3.5, False, "two"),
+        BaseBits(seconds=120.0, before=2.25, after=2.31),
     ]
 
-    assert report.learning(records, start_bits=5.0) == Learning(
-        train=((0.5, 4.0), (1.0, 3.0), (2.0, 3.5)),
-        heldout=((1.0, 3.0), (2.0, 3.5)),
+    assert report.learning(records) == Learning(
+        train=((0.0, 5.0), (0.5, 4.0), (1.0, 3.0), (2.0, 3.5)),
+        heldout=((0.0, 5.0), (1.0, 3.0), (2.0, 3.5)),
         start_bits=5.0,
         best=(1.0, 3.0),
         prompt="p",
-        openings=(Opening(seconds=60.0, text="one"), Opening(seconds=120.0, text="two")),
+        openings=(
+            Opening(seconds=0.0, text="none"),
+            Opening(seconds=60.0, text="one"),
+            Opening(seconds=120.0, text="two"),
+        ),
         notices=("smaller batch",),
+        kept="on the base model's own text 2.25 bits per symbol before and 2.31 after",
     )
 
 
@@ -381,7 +395,8 @@ def test_curves_and_scores_name_their_units() -> None:
 
 def test_the_whole_curve_is_drawn() -> None:
     """The held-out line runs from its first to its last minute."""
-    lines = [a["points"] or "" for tag, a in Page(render(DATA)).tags if tag == "polyline"]
+    page = Page(render(replace(DATA, dial=())))
+    lines = [a["points"] or "" for tag, a in page.tags if tag == "polyline"]
     xs = [[float(point.split(",")[0]) for point in line.split()] for line in lines]
 
     assert all(x[0] < 100 and x[-1] == 440 for x in xs)

@@ -7,6 +7,7 @@ from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.predictor import Distribution, Predictor, Symbols
 from afterword_trainer.model.suggestion import Policy, suggest
 from afterword_trainer.typist import (
+    Dial,
     Ghost,
     Keystrokes,
     Speller,
@@ -117,8 +118,8 @@ def test_a_ghost_offers_what_the_daemon_would() -> None:
     """After each character the offer is `suggest`'s own; nothing before the first."""
     text = "The ferry is quiet.\nNobody minds the fög"
     predictor = learned()
-    policy = Policy(min_saving=0.0)
-    given = offers_along(Ghost(predictor, ALPHABET, policy), text, HEADER)
+    policy = Policy(min_probability=0.0)
+    given = offers_along(Ghost(learned(), ALPHABET, policy), text, HEADER)
     for symbol in HEADER.tolist():
         predictor.observe(symbol)
     expected: list[object] = []
@@ -129,6 +130,81 @@ def test_a_ghost_offers_what_the_daemon_would() -> None:
 
     assert expected == given
     assert sum(offer is not None for offer in given) > 20
+
+
+def test_a_dial_offers_what_a_ghost_would_at_each_degree() -> None:
+    """In one pass over the text, the offers of every policy."""
+    text = "The ferry is quiet. Nobody minds the fog"
+    policies = [Policy(min_probability=least) for least in (0.0, 0.3, 0.7)]
+    dial = Dial(Ghost(learned(), ALPHABET, policies[0]), policies)
+    given = offers_along(dial, text, HEADER)
+
+    for index, policy in enumerate(policies):
+        alone = offers_along(Ghost(learned(), ALPHABET, policy), text, HEADER)
+        assert alone == [offers[index] if offers else None for offers in given]
+
+
+class Counting:
+    """A predictor that learns: what followed a symbol more often is likelier to follow it.
+
+    Notes in `learned` what was typed into it; whatever is observed by a fork must not be there.
+    """
+
+    def __init__(self) -> None:
+        self.learning = True
+        self.learned: list[int] = []
+        self.counts = np.zeros((ALPHABET.size, ALPHABET.size))
+        self.before = 0
+
+    def observe(self, symbol: int) -> None:
+        if self.learning:
+            self.learned.append(symbol)
+            self.counts[self.before, symbol] += 1
+        self.before = symbol
+
+    def distribution(self) -> Distribution:
+        weights = self.counts[self.before] + 1e-4
+        return np.asarray(weights / weights.sum(), np.float32)
+
+    def fork(self) -> "Counting":
+        twin = Counting()
+        twin.learning = False
+        twin.counts, twin.before = self.counts, self.before
+        return twin
+
+
+# "ab" is expected after each a until "ac" was typed more often: a kept rollout would be wrong.
+FICKLE = "abababacacacacacababacac the cat sat on the mat, the cat sat on the mat "
+
+
+def test_a_predictor_that_learns_is_asked_anew_after_every_key() -> None:
+    """The offers are those of new rollouts, and what rollouts imagine is never learned."""
+    policy = Policy(min_probability=0.0)
+    predictor, beside = Counting(), Counting()
+    given = offers_along(Ghost(predictor, ALPHABET, policy), FICKLE, HEADER)
+    for symbol in HEADER.tolist():
+        beside.observe(symbol)
+    expected: list[object] = []
+    for character in FICKLE:
+        expected.append(suggest(beside, ALPHABET, policy) if expected else None)
+        beside.observe(ord(character))
+
+    assert expected == given
+    assert sum(offer is not None for offer in given) > 20
+    assert [*HEADER.tolist(), *FICKLE.encode()] == predictor.learned
+
+
+def test_a_speller_by_a_predictor_that_learns_forgets_what_it_found() -> None:
+    """After each letter its list is that of a speller which was never asked before."""
+    asked_often, typed_into = Speller(predictor := Counting(), ALPHABET), ""
+    for character in FICKLE:
+        asked_often.typed(character)
+        typed_into += character
+        asked_once = Speller(Counting(), ALPHABET)
+        asked_once.typed(typed_into)
+
+        assert asked_once.words(3) == asked_often.words(3)
+    assert list(FICKLE.encode()) == predictor.learned
 
 
 class Listed:
@@ -186,6 +262,7 @@ def test_presage_stops_after_so_many_words() -> None:
 class Lexicon:
     """A predictor that writes the words of a table with blanks between them."""
 
+    learning = False
     WORDS = {"late": 0.4, "lately": 0.3, "Quiet": 0.2, "fög": 0.1}  # noqa: RUF012 - a table
 
     def __init__(self, word: tuple[int, ...] = ()) -> None:

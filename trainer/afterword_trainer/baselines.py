@@ -240,6 +240,8 @@ class OrderK:
 
     __slots__ = ("_context", "_ngrams")
 
+    learning = False
+
     def __init__(self, ngrams: CharacterNgrams, context: tuple[int, ...]) -> None:
         self._ngrams = ngrams
         self._context = context

@@ -164,6 +164,31 @@ def line_chart(title: str, finding: str, curves: Iterable[Curve]) -> LineChart:
 
 
 @dataclass(frozen=True, slots=True)
+class TradeOff:
+    """A line through places, some of them named, and its scale."""
+
+    line: list[tuple[float, float]]
+    named: list[tuple[float, float, str]]
+    y_ticks: list[tuple[float, str]]
+
+
+def trade_off(points: Iterable[tuple[float, float, str]]) -> TradeOff | None:
+    """Points (percent, percent, name or "") in a square whose height ends at a round number."""
+    sound = [(x, y, name) for x, y, name in points if 0 <= x <= 100 and 0 <= y <= 100]
+    if not sound:
+        return None
+    top = 10 * max(1, math.ceil(max(y for _, y, _ in sound) / 10))
+    placed = [
+        (round(SQUARE * x / 100, 1), round(SQUARE * (1 - y / top), 1), name) for x, y, name in sound
+    ]
+    return TradeOff(
+        line=[(x, y) for x, y, _ in placed],
+        named=[place for place in placed if place[2]],
+        y_ticks=[(round(SQUARE * (1 - y / top), 1), str(y)) for y in range(0, top + 1, 10)],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Dot:
     """A group of suggestions, placed by what was said and what came true."""
 

@@ -1,16 +1,16 @@
 """How good a model is on text it has not seen: bits per character and keystrokes saved.
 
-Asks a predictor through the very code that the daemon suggests with, has the simulated user of
-`typist` take what it offers, and measures the baselines beside it on the same text. Knows neither
-networks nor files.
+Asks predictors through the very code that the daemon suggests with, has the simulated user of
+`typist` take what they offer, and measures the baselines beside them on the same text. Knows
+neither networks nor files.
 """
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +24,10 @@ from afterword_trainer.baselines import (
 )
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.predictor import Predictor, Symbols, prime
-from afterword_trainer.model.suggestion import Policy, Suggestion
+from afterword_trainer.model.suggestion import EAGERNESS, Policy, Suggestion
 from afterword_trainer.stream import Document as Document
 from afterword_trainer.typist import (
+    Dial,
     Ghost,
     Keystrokes,
     ListKeys,
@@ -37,8 +38,40 @@ from afterword_trainer.typist import (
     offers_along,
     presage,
 )
+from afterword_trainer.words import WordExpert, WordTrigrams
 
 Progress = Callable[[str, float], None]  # which model is being measured, share done, 0 to 1
+# Degrees of eagerness, `Policy.min_probability`, at which usefulness is measured: the named ones,
+# and others so that the curve between and beyond them can be seen.
+DIAL = tuple(sorted({*EAGERNESS.values(), 0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8}))
+
+HURRIED_CHARACTERS = 1_000_000  # that memory and baselines learn, in seconds, if time is short
+WORD_EXPERT = "words by letters"  # a row, see `words`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expert:
+    """A model, or a part of one, to be measured by itself.
+
+    `make` gives a new predictor that has learned what it is to have learned and observed nothing.
+    It is called for each measure: one that learns must not know the text from the measure before.
+    """
+
+    name: str
+    make: Callable[[], Predictor]
+    listed: bool = False  # whether its lists of words are scored too, which take longest
+
+
+class Page(NamedTuple):
+    """A document as models read it."""
+
+    header: Symbols
+    text: str
+
+
+# Bits of the text of pages in a row, by a model that can do nothing but read them; it says how
+# many symbols it has read meanwhile.
+Reader = Callable[[Sequence[Page], Callable[[int], object]], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +80,13 @@ class Options:
 
     policy: Policy = field(default_factory=Policy)
     bits_characters: int = 200_000  # of the test text; a network takes some seconds for them
-    keystroke_characters: int = 20_000  # each costs about five steps; steady to a point of KSR
-    presage_words: int = 1_000  # each costs about 120 steps
+    keystroke_characters: int = 20_000  # each costs about 14 steps; steady to a point of KSR
+    presage_words: int = 1_000  # each costs about 180 steps
     learned_characters: int = 4_000_000  # the newest; baselines hold theirs in memory
     ngram_order: int = 8  # see CharacterNgrams
     ppmd_orders: tuple[int, ...] = (6, 8, 12, 16)  # prose likes the low ones, notes and code 16
-    deadline: float = math.inf  # time.monotonic(); baselines not measured by then are left out
+    rows: Collection[str] | None = None  # to measure beside the first, by name; None: all
+    deadline: float = math.inf  # time.monotonic(); rows not measured by then are left out
 
     @classmethod
     def unhurried(cls) -> "Options":
@@ -64,7 +98,7 @@ class Options:
         """As much as `budget_s` seconds from now allow when a predictor's step takes `step_s`.
 
         At most `unhurried`, at least what a score needs to mean something, even if the time is
-        over already: 2,000 characters in bits, 1,000 typed, 20 words, some 10,000 steps in all.
+        over already: 2,000 characters in bits, 1,000 typed, 20 words, some 20,000 steps in all.
         """
         most = cls.unhurried()
         # A third each for bits, typing and words, of 40 % of the time: the baselines take about as
@@ -76,7 +110,7 @@ class Options:
             bits_characters=_between(2_000, steps_each, most.bits_characters),
             keystroke_characters=_between(1_000, n_typed, most.keystroke_characters),
             presage_words=_between(20, n_words, most.presage_words),
-            learned_characters=1_000_000,  # baselines learn these in seconds
+            learned_characters=HURRIED_CHARACTERS,
             ppmd_orders=(8, 16),
             deadline=time.monotonic() + 0.9 * budget_s,
         )
@@ -112,28 +146,45 @@ class Scores:
     """One row of the table; None is what such a model cannot do."""
 
     name: str
-    seconds: float  # to measure it, and to make it if it is a baseline
+    seconds: float  # to make it and to measure it
+    learning: bool  # whether it goes on learning from the text that it is measured on
+    part: bool = False  # of the model at hand, and no rival of it
     bits: Bits | None = None
     keystrokes: Keystrokes | None = None
     presage: ListKeys | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: the counts, and the rates that follow from them."""
-        value: dict[str, Any] = {"name": self.name, "seconds": round(self.seconds, 3)}
+        value: dict[str, Any] = {
+            "name": self.name,
+            "seconds": round(self.seconds, 3),
+            "learning": self.learning,
+            "part": self.part,
+        }
         if self.bits:
             value["bits_per_character"] = self.bits.per_character
-        if typed := self.keystrokes:
-            value |= {
-                "ksr": typed.ksr,
-                "ksr_with_accept_word": typed.ksr_with_accept_word,
-                "acceptance": typed.acceptance,
-                "rocc": typed.rocc,
-                "mean_accepted_length": typed.mean_accepted_length,
-                "keystrokes": asdict(typed),
-            }
+        if self.keystrokes:
+            value |= _rates(self.keystrokes)
         if self.presage:
             value["presage_ksr"] = {str(size): ksr for size, ksr in self.presage.ksr.items()}
         return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usefulness:
+    """What the model at hand saves at one degree of eagerness, and how often it is right."""
+
+    min_probability: float  # see Policy
+    keystrokes: Keystrokes
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the name that the degree may have."""
+        names = {least: name for name, least in EAGERNESS.items()}
+        return {
+            "min_probability": self.min_probability,
+            "name": names.get(self.min_probability, ""),
+            **_rates(self.keystrokes),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +192,9 @@ class Table:
     """Models measured on the same text, the one at hand first."""
 
     rows: tuple[Scores, ...]
-    dropped: tuple[str, ...]  # baselines for which there was no time
+    dropped: tuple[str, ...]  # rows for which there was no time
     calibration: tuple[Confidence, ...]  # of the model at hand, least sure first
+    dial: tuple[Usefulness, ...]  # of the model at hand, the most eager first
     learned_characters: int  # by the baselines
     bits_characters: int  # of test text, from its beginning
     keystroke_characters: int
@@ -150,23 +202,28 @@ class Table:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values only."""
-        return asdict(self) | {"rows": [row.to_json() for row in self.rows]}
+        return asdict(self) | {
+            "rows": [row.to_json() for row in self.rows],
+            "dial": [degree.to_json() for degree in self.dial],
+        }
 
 
 def evaluate(
-    name: str,
-    predictor: Predictor,
+    experts: Sequence[Expert],
     alphabet: Alphabet,
     learned: Iterable[Document],
     test: Iterable[Document],
     options: Options | None = None,
     progress: Progress = lambda name, share: None,
+    *,
+    readers: Mapping[str, Reader] | None = None,
 ) -> Table:
-    """Measure `predictor` on the beginning of `test`, and the baselines, which learn `learned`.
+    """Measure experts on the beginning of `test`, and the baselines, which learn `learned`.
 
-    Documents come oldest first; `test` holds nothing of `learned`. The predictor and the n-grams
-    are static; words and PPMd go on learning from the test text, as they always do. State is
-    carried from one document to the next. `predictor` is left as it is.
+    The first expert is the one that counts: it is measured in full whatever the time; the others,
+    the baselines and last the `readers` as far as there is time. Documents come oldest first;
+    `test` holds nothing of `learned`. The n-grams are static; words and PPMd go on learning from
+    the test text, as they always do. State is carried from one document to the next.
     """
     options = options or Options()
     newest = _newest(_pages(learned, alphabet), options.learned_characters)
@@ -174,26 +231,37 @@ def evaluate(
     for_bits = _beginning(_pages(test, alphabet), options.bits_characters)
     for_keys = _beginning(for_bits, options.keystroke_characters)
     on = _On(alphabet, options, for_bits, for_keys, progress)
-    ours, came_true = _score_predictor(name, lambda: predictor, on, deadline=math.inf)
+    ngrams = cache(partial(_ngrams, newest, on))  # learned once there is time for it
+    first, *others = experts
+    ours, came_true, dial = _score_in_full(first, on)
     # The quick ones first: they are the ones to have if time runs out.
-    baselines: dict[str, Callable[[], Scores]] = {
+    measures: dict[str, Callable[[], Scores]] = {
         "buffer words": partial(_score_buffer, text, on, most_frequent=False),
         "buffer words, most frequent": partial(_score_buffer, text, on, most_frequent=True),
         "word trigram": partial(_score_trigram, text, on),
         "PPMd": partial(_score_ppmd, text, on),
-        f"characters, order {options.ngram_order}": partial(_score_ngrams, newest, on),
+        **{expert.name: partial(_score_expert, expert, on) for expert in reversed(others)},
+        f"characters, order {options.ngram_order}": partial(_score_ngrams, ngrams, on),
+        WORD_EXPERT: partial(_score_words, newest, ngrams, on),
+        **{name: partial(_score_reader, name, read, on) for name, read in (readers or {}).items()},
     }
     rows: list[Scores] = []
     dropped: list[str] = []
-    for baseline, measure in baselines.items():
+    for name, measure in measures.items():
+        if options.rows is not None and name not in options.rows:
+            continue
         try:
             rows.append(measure())
         except _OutOfTimeError:  # a row is whole or it is not there
-            dropped.append(baseline)
+            dropped.append(name)
+    parts = [*(expert.name for expert in others), *(readers or {})]  # shown first, in this order
+    rows = [replace(row, part=row.name in parts) for row in reversed(rows)]
+    rows.sort(key=lambda row: parts.index(row.name) if row.part else len(parts))
     return Table(
-        rows=(ours, *reversed(rows)),
+        rows=(ours, *rows),
         dropped=tuple(dropped),
         calibration=calibration(came_true),
+        dial=dial,
         learned_characters=len(text),
         bits_characters=_n_characters(for_bits),
         keystroke_characters=_n_characters(for_keys),
@@ -210,7 +278,7 @@ def bits_per_character(
 ) -> Bits:
     """What `text` costs after `header`, every symbol of it counted, the header's own not.
 
-    Static: nothing but the predictor's state moves, which ends up after the text.
+    The predictor has observed both in the end, and one that learns has learned them.
     """
     prime(predictor, header)
     bits = 0.0
@@ -257,18 +325,11 @@ def calibration(outcomes: Iterable[tuple[float, bool]]) -> tuple[Confidence, ...
 
 # A network rounds what it deems impossible to 0; 30 bits is dear enough for one symbol.
 _LEAST_PROBABILITY = 2.0**-30
-# Steps of the network that a character typed and a word listed take. With the order-8 model they
-# were 4.5 and 133 on plays, 5.3 and 109 on notes.
-_STEPS_PER_OFFER = 5
-_STEPS_PER_WORD = 120
+# The time that a character typed along the dial and a word listed take, in steps of the mix. It
+# was 14 and 176 on notes; for one degree of eagerness, and what does not learn, it is about half.
+_STEPS_PER_OFFER = 14
+_STEPS_PER_WORD = 180
 _CHARACTERS_PER_WORD = 5
-
-
-class _Page(NamedTuple):
-    """A document as models read it."""
-
-    header: Symbols
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +338,8 @@ class _On:
 
     alphabet: Alphabet
     options: Options
-    for_bits: list[_Page]
-    for_keys: list[_Page]
+    for_bits: list[Page]
+    for_keys: list[Page]
     progress: Progress
 
 
@@ -305,47 +366,121 @@ class _Meter:
             self._say(min(self._done / self._n_steps, 1.0))
 
 
-def _score_predictor(
-    name: str, make: Callable[[], Predictor], on: _On, deadline: float
-) -> tuple[Scores, list[tuple[float, bool]]]:
-    """The row of a predictor and the outcomes of its suggestions."""
+def _score_in_full(
+    expert: Expert, on: _On
+) -> tuple[Scores, list[tuple[float, bool]], tuple[Usefulness, ...]]:
+    """The row that counts, the outcomes of its suggestions, and its usefulness along the dial."""
     began = time.perf_counter()
-    n_steps = (
-        _n_characters(on.for_bits)
-        + _STEPS_PER_OFFER * _n_characters(on.for_keys)
-        + _STEPS_PER_WORD * on.options.presage_words
-    )
-    meter = _Meter(on, name, n_steps, deadline)
-    predictor = make()
-    reader = predictor.fork()
-    ghost = Ghost(predictor, on.alphabet, on.options.policy)
-    speller = Speller(predictor, on.alphabet)
-    bits, typed, listed = Bits(), Keystrokes(), ListKeys()
+    meter = _Meter(on, expert.name, _n_steps(on, listed=True), math.inf)
+    reader = expert.make()
+    bits = _read(reader, on, meter)
+    degrees = tuple(dict.fromkeys([on.options.policy.min_probability, *DIAL]))  # as it is, first
+    policies = [replace(on.options.policy, min_probability=degree) for degree in degrees]
+    dial = Dial(Ghost(expert.make(), on.alphabet, on.options.policy), policies)
+    typed = [Keystrokes()] * len(policies)
     came_true: list[tuple[float, bool]] = []
-    for header, text in on.for_bits:
-        bits += bits_per_character(reader, on.alphabet, text, header, meter)
+    for header, text in on.for_keys:
+        at_once = offers_along(dial, text, header, partial(meter, _STEPS_PER_OFFER))
+        silent = (None,) * len(policies)
+        by_policy = list(zip(*(offers or silent for offers in at_once), strict=True))
+        for index, offers in enumerate(by_policy):
+            typed[index] += keystrokes(text, [offer.text if offer else None for offer in offers])
+        came_true += outcomes(text, by_policy[0])
+    listed = _list(expert.make(), on, meter)
+    scores = Scores(
+        name=expert.name,
+        seconds=time.perf_counter() - began,
+        learning=reader.learning,
+        bits=bits,
+        keystrokes=typed[0],
+        presage=listed,
+    )
+    curve = [
+        Usefulness(min_probability=degree, keystrokes=keys)
+        for degree, keys in sorted(zip(degrees, typed, strict=True), key=lambda point: point[0])
+    ]
+    return scores, came_true, tuple(curve)
+
+
+def _score_expert(expert: Expert, on: _On) -> Scores:
+    began = time.perf_counter()
+    meter = _Meter(on, expert.name, _n_steps(on, listed=expert.listed), on.options.deadline)
+    reader = expert.make()
+    bits = _read(reader, on, meter)
+    ghost = Ghost(expert.make(), on.alphabet, on.options.policy)
+    typed = Keystrokes()
     for header, text in on.for_keys:
         offers = offers_along(ghost, text, header, partial(meter, _STEPS_PER_OFFER))
         typed += keystrokes(text, [offer.text if offer else None for offer in offers])
-        came_true += outcomes(text, offers)
+    listed = _list(expert.make(), on, meter) if expert.listed else None
+    return Scores(
+        name=expert.name,
+        seconds=time.perf_counter() - began,
+        learning=reader.learning,
+        bits=bits,
+        keystrokes=typed,
+        presage=listed,
+    )
+
+
+def _read(predictor: Predictor, on: _On, tick: Tick) -> Bits:
+    bits = Bits()
+    for header, text in on.for_bits:
+        bits += bits_per_character(predictor, on.alphabet, text, header, tick)
+    return bits
+
+
+def _list(predictor: Predictor, on: _On, meter: "_Meter") -> ListKeys:
+    speller, listed = Speller(predictor, on.alphabet), ListKeys()
     for header, text in on.for_keys:
         left = on.options.presage_words - listed.words
         listed += presage(speller, text, header, left, partial(meter, _STEPS_PER_WORD))
-    seconds = time.perf_counter() - began
+    return listed
+
+
+def _n_steps(on: _On, *, listed: bool) -> int:
+    """About how many steps of a predictor a row takes."""
+    words = on.options.presage_words if listed else 0
+    typed = _STEPS_PER_OFFER * _n_characters(on.for_keys)
+    return _n_characters(on.for_bits) + typed + _STEPS_PER_WORD * words
+
+
+def _score_ngrams(ngrams: Callable[[], CharacterNgrams], on: _On) -> Scores:
+    name = f"characters, order {on.options.ngram_order}"
+    return _score_expert(Expert(name=name, make=lambda: ngrams().predictor(), listed=True), on)
+
+
+def _score_words(learned: list[Page], ngrams: Callable[[], CharacterNgrams], on: _On) -> Scores:
+    @cache
+    def trigrams() -> WordTrigrams:
+        return WordTrigrams(_symbols(learned, on.alphabet), on.alphabet)
+
+    def make() -> Predictor:
+        return WordExpert(trigrams(), ngrams().predictor())
+
+    return _score_expert(Expert(name=WORD_EXPERT, make=make), on)
+
+
+def _ngrams(learned: list[Page], on: _On) -> CharacterNgrams:
+    symbols = _symbols(learned, on.alphabet)
+    return CharacterNgrams(symbols, on.alphabet.size, order=on.options.ngram_order)
+
+
+def _symbols(pages: Iterable[Page], alphabet: Alphabet) -> Symbols:
+    pieces = [part for page in pages for part in (page.header, alphabet.encode(page.text))]
+    return np.concatenate([np.empty(0, np.uint16), *pieces])
+
+
+def _score_reader(name: str, read: Reader, on: _On) -> Scores:
+    began = time.perf_counter()
+    n_characters = _n_characters(on.for_bits)
+    bits = read(on.for_bits, _Meter(on, name, n_characters, on.options.deadline))
     return Scores(
-        name=name, seconds=seconds, bits=bits, keystrokes=typed, presage=listed
-    ), came_true
-
-
-def _score_ngrams(learned: list[_Page], on: _On) -> Scores:
-    order = on.options.ngram_order
-
-    def learn() -> Predictor:
-        pieces = [part for page in learned for part in (page.header, on.alphabet.encode(page.text))]
-        symbols = np.concatenate([np.empty(0, np.uint16), *pieces])
-        return CharacterNgrams(symbols, on.alphabet.size, order=order).predictor()
-
-    return _score_predictor(f"characters, order {order}", learn, on, on.options.deadline)[0]
+        name=name,
+        seconds=time.perf_counter() - began,
+        learning=True,
+        bits=Bits(bits=bits, characters=n_characters),
+    )
 
 
 def _score_ppmd(learned: str, on: _On) -> Scores:
@@ -360,7 +495,10 @@ def _score_ppmd(learned: str, on: _On) -> Scores:
     bits, order = best
     seconds = time.perf_counter() - began
     return Scores(
-        name=f"PPMd, order {order}", seconds=seconds, bits=Bits(bits=bits, characters=len(text))
+        name=f"PPMd, order {order}",
+        seconds=seconds,
+        learning=True,
+        bits=Bits(bits=bits, characters=len(text)),
     )
 
 
@@ -376,7 +514,7 @@ def _score_trigram(learned: str, on: _On) -> Scores:
         tick = partial(meter, _CHARACTERS_PER_WORD)
         listed += presage(lister, _words_only(text), header, left, tick)
     seconds = time.perf_counter() - began
-    return Scores(name=name, seconds=seconds, keystrokes=typed, presage=listed)
+    return Scores(name=name, seconds=seconds, learning=True, keystrokes=typed, presage=listed)
 
 
 def _score_buffer(learned: str, on: _On, *, most_frequent: bool) -> Scores:
@@ -384,7 +522,8 @@ def _score_buffer(learned: str, on: _On, *, most_frequent: bool) -> Scores:
     name = f"buffer words, most {'frequent' if most_frequent else 'recent'}"
     meter = _Meter(on, name, _n_characters(on.for_keys), on.options.deadline)
     typed = _typed(BufferWords(learned, most_frequent=most_frequent), on, meter)
-    return Scores(name=name, seconds=time.perf_counter() - began, keystrokes=typed)
+    seconds = time.perf_counter() - began
+    return Scores(name=name, seconds=seconds, learning=True, keystrokes=typed)
 
 
 def _typed(suggester: Suggester[str], on: _On, tick: Tick) -> Keystrokes:
@@ -394,15 +533,27 @@ def _typed(suggester: Suggester[str], on: _On, tick: Tick) -> Keystrokes:
     return total
 
 
-def _pages(documents: Iterable[Document], alphabet: Alphabet) -> Iterator[_Page]:
+def _rates(typed: Keystrokes) -> dict[str, Any]:
+    """What follows from the counts, and the counts, for JSON."""
+    return {
+        "ksr": typed.ksr,
+        "ksr_with_accept_word": typed.ksr_with_accept_word,
+        "acceptance": typed.acceptance,
+        "rocc": typed.rocc,
+        "mean_accepted_length": typed.mean_accepted_length,
+        "keystrokes": asdict(typed),
+    }
+
+
+def _pages(documents: Iterable[Document], alphabet: Alphabet) -> Iterator[Page]:
     for document in documents:
         header = alphabet.header(document.path, document.language, document.modified)
-        yield _Page(header, document.text)
+        yield Page(header, document.text)
 
 
-def _beginning(pages: Iterable[_Page], n_characters: int) -> list[_Page]:
+def _beginning(pages: Iterable[Page], n_characters: int) -> list[Page]:
     """The first `n_characters` of text; the last page may be cut short."""
-    kept: list[_Page] = []
+    kept: list[Page] = []
     left = n_characters
     for page in pages:
         if left <= 0:
@@ -412,12 +563,12 @@ def _beginning(pages: Iterable[_Page], n_characters: int) -> list[_Page]:
     return kept
 
 
-def _newest(pages: Iterable[_Page], n_characters: int) -> list[_Page]:
+def _newest(pages: Iterable[Page], n_characters: int) -> list[Page]:
     """The last `n_characters` of text at least, in whole pages but for the first.
 
     Reads all pages but holds no more than these, so that memory does not grow with the corpus.
     """
-    kept: deque[_Page] = deque()
+    kept: deque[Page] = deque()
     n_kept = 0
     for page in pages:
         kept.append(page)
@@ -434,7 +585,7 @@ def _words_only(text: str) -> str:
     return " ".join(WORD.findall(text.lower()))
 
 
-def _n_characters(pages: Iterable[_Page]) -> int:
+def _n_characters(pages: Iterable[Page]) -> int:
     return sum(len(page.text) for page in pages)
 
 

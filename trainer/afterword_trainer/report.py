@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from afterword_trainer import charts
 from afterword_trainer.charts import DASHES, Curve, LineChart, Points, line_chart, sound, spread
 from afterword_trainer.model.sampling import find_cycle
-from afterword_trainer.records import Evaluated, Noticed, Record, Stepped
-from afterword_trainer.view import amount, bits, duration, visible
+from afterword_trainer.records import BaseBits, Evaluated, Noticed, Record, Stepped
+from afterword_trainer.view import amount, bits, duration, kept, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -68,6 +68,7 @@ class Learning:
     prompt: str = ""
     openings: tuple[Opening, ...] = ()
     notices: tuple[str, ...] = ()
+    kept: str = ""  # how much of what the base model knew, in a sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,17 @@ class Score:
     accepted: float | None = None  # % of the distinct suggestions that were shown
     ksr: tuple[float, float, float] | None = None  # Presage KSR@1, @3, @6 in %
     ours: bool = False
+    part: bool = False  # of ours, and no rival of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degree:
+    """What is saved at one degree of eagerness, and how often what is shown is right."""
+
+    name: str  # such as "quiet"; most have none
+    min_probability: float  # that a suggestion is shown at
+    saved: float  # keystrokes in 100
+    accepted: float  # % of the distinct suggestions that were shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +159,7 @@ class ReportData:
     scores: tuple[Score, ...] = ()
     not_scored: tuple[str, ...] = ()  # baselines for which there was no time
     measured_characters: int | None = None  # of held-out text that the scores were measured on
+    dial: tuple[Degree, ...] = ()  # from the most eager to the quietest
     learning: Learning | None = None
     samples: tuple[Sample, ...] = ()
     offers: tuple[Offer, ...] = ()
@@ -173,6 +186,8 @@ def render(data: ReportData, *, include_excerpts: bool = True) -> str:
         headline=headline,
         keys=_keys(headline),
         score_bars=_score_bars(data.scores),
+        dial_chart=charts.trade_off([(d.accepted, d.saved, d.name) for d in data.dial]),
+        dial_finding=_dial_finding(data.dial),
         learning_chart=_learning_chart(data.learning),
         openings=spread(data.learning.openings, N_OPENINGS) if data.learning else (),
         samples=_by_prompt(data.samples),
@@ -183,24 +198,29 @@ def render(data: ReportData, *, include_excerpts: bool = True) -> str:
     )
 
 
-def learning(records: Iterable[Record], *, start_bits: float | None = None) -> Learning:
+def learning(records: Iterable[Record]) -> Learning:
     """The curves, openings and notices of a run, from its records in time order."""
+    start_bits: float | None = None
     train: list[tuple[float, float]] = []
     heldout: list[tuple[float, float]] = []
     openings: list[Opening] = []
     notices: list[str] = []
     best: tuple[float, float] | None = None
-    prompt = ""
+    prompt = what_is_kept = ""
     for record in records:
         if isinstance(record, Stepped | Evaluated):
             train.append((record.seconds / 60, record.train_bits))
         if isinstance(record, Evaluated):
             heldout.append((record.seconds / 60, record.heldout_bits))
+            if not record.share:  # before the first step
+                start_bits = record.heldout_bits
             openings.append(Opening(seconds=record.seconds, text=record.sample))
             prompt = record.prompt
             best = heldout[-1] if record.best else best
         elif isinstance(record, Noticed):
             notices.append(record.message)
+        elif isinstance(record, BaseBits):
+            what_is_kept = kept(record)
     return Learning(
         train=sound(train),
         heldout=sound(heldout),
@@ -209,6 +229,7 @@ def learning(records: Iterable[Record], *, start_bits: float | None = None) -> L
         prompt=prompt,
         openings=tuple(openings),
         notices=tuple(notices),
+        kept=what_is_kept,
     )
 
 
@@ -271,7 +292,7 @@ def _headline(data: ReportData) -> Headline:
         )
     if ours and ours.saved is not None:
         title = f"Afterword saves you {ours.saved:.0f} keystrokes in 100"
-        others = [s for s in data.scores if not s.ours and s.saved is not None]
+        others = [s for s in data.scores if not (s.ours or s.part) and s.saved is not None]
         rival = max(others, key=lambda s: s.saved or 0.0, default=None)
         sentence = measured
         if rival and rival.saved is not None and rival.saved < ours.saved:
@@ -384,6 +405,15 @@ def _score_bars(scores: Iterable[Score]) -> list[charts.Bar]:
         if s.saved is not None
     )
     return charts.bars(saved)[:N_ROWS]
+
+
+def _dial_finding(dial: Iterable[Degree]) -> str:
+    named = [
+        f"{degree.name} saves {degree.saved:.0f} and is right {degree.accepted:.0f} % of the time"
+        for degree in dial
+        if degree.name
+    ]
+    return f"Of a hundred keys, {'; '.join(named)}." if named else ""
 
 
 def _learning_chart(run: Learning | None) -> LineChart | None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields
 from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from afterword_trainer.baselines import WORD
-from afterword_trainer.model.alphabet import FIRST_CHARACTER, N_ASCII, N_BYTES, Alphabet
+from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.predictor import Distribution, Predictor, Symbols, prime
 from afterword_trainer.model.suggestion import Policy, Rollout, Suggestion, cut
+from afterword_trainer.words import letters
 
 Tick = Callable[[], object]  # called after every character or word
 OfferT = TypeVar("OfferT", covariant=True)
@@ -86,10 +86,13 @@ class Suggester(Protocol[OfferT]):
 
 
 class Ghost:
-    """A `Suggester` that offers what the daemon would, by a predictor and a policy."""
+    """A `Suggester` that offers what the daemon would, by a predictor and a policy.
+
+    The predictor is its own from now on: text is typed into it, and one that learns learns it.
+    """
 
     def __init__(self, predictor: Predictor, alphabet: Alphabet, policy: Policy) -> None:
-        self._predictor = predictor.fork()
+        self._predictor = predictor
         self._alphabet = alphabet
         self._policy = policy
         self._rollout: Rollout | None = None
@@ -108,8 +111,25 @@ class Ghost:
 
     def suggest(self) -> Suggestion | None:
         """The ghost text at the cursor."""
+        return self.suggest_by(self._policy)
+
+    def suggest_by(self, policy: Policy) -> Suggestion | None:
+        """The same by another policy: what the predictor expects does not depend on it."""
         self._rollout = self._rollout or Rollout(self._predictor)
-        return cut(self._rollout, self._alphabet, self._policy)
+        return cut(self._rollout, self._alphabet, policy)
+
+
+class Dial:
+    """A `Suggester` that offers at once what a ghost would by each of several policies."""
+
+    def __init__(self, ghost: Ghost, policies: Sequence[Policy]) -> None:
+        self._policies = policies
+        self._ghost = ghost
+        self.begin, self.typed = ghost.begin, ghost.typed
+
+    def suggest(self) -> tuple[Suggestion | None, ...]:
+        """The ghost text at the cursor, (policies,)."""
+        return tuple(map(self._ghost.suggest_by, self._policies))
 
 
 def offers_along(
@@ -194,13 +214,14 @@ class WordLister(Protocol):
 class Speller:
     """A `WordLister` by a character model: the likeliest spellings, found best first.
 
-    Exact (uniform-cost search) but for words that take more than 50 steps to find.
+    Exact (uniform-cost search) but for words that take more than 50 steps to find. The predictor
+    is its own from now on, as a ghost's is.
     """
 
     def __init__(self, predictor: Predictor, alphabet: Alphabet) -> None:
-        self._predictor = predictor.fork()
+        self._predictor = predictor
         self._alphabet = alphabet
-        self._is_letter = _letters(alphabet)
+        self._is_letter = letters(alphabet)
         self._beginning: tuple[int, ...] = ()  # of the word at the cursor
         # Where this word may go: symbols from its first letter on -> predictor, distribution.
         self._explored: dict[tuple[int, ...], tuple[Predictor, Distribution]] = {}
@@ -240,10 +261,9 @@ class Speller:
     def _observe(self, symbols: list[int]) -> None:
         for symbol in symbols:
             self._predictor.observe(symbol)
-            if self._is_letter[symbol]:
-                self._beginning = (*self._beginning, symbol)
-            else:
-                self._beginning = ()
+            is_letter = self._is_letter[symbol]
+            self._beginning = (*self._beginning, symbol) if is_letter else ()
+            if not is_letter or self._predictor.learning:
                 self._explored.clear()
 
     def _after(self, symbols: tuple[int, ...]) -> Distribution:
@@ -322,15 +342,6 @@ def _keys_with_accept_word(text: str, offers: Sequence[str | None]) -> int:
 
 def _fits(offer: str, text: str, at: int) -> bool:
     return len(offer) >= _FEWEST_ACCEPTED and text.startswith(offer, at)
-
-
-def _letters(alphabet: Alphabet) -> NDArray[np.bool_]:
-    """Which symbols words are spelled with, (n_symbols,); bytes beyond ASCII spell letters."""
-    is_letter = np.zeros(alphabet.size, np.bool_)
-    is_letter[N_ASCII:N_BYTES] = True
-    for symbol in (*range(N_ASCII), *range(FIRST_CHARACTER, alphabet.size)):
-        is_letter[symbol] = WORD.fullmatch(alphabet.decode([symbol])) is not None
-    return is_letter
 
 
 def _percent(part: float, whole: float) -> float:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT, Alphabet, Decoder
 from afterword_trainer.model.predictor import Predictor
 
-# Named values of `Policy.min_saving`. With an order-8 model, on prose and on notes, they showed
-# something after 96, 87 and 41 % of the keys and saved 34.0, 33.8 and 29.4 of 100; of the distinct
-# suggestions shown 26, 28 and 47 % were right.
-EAGERNESS = {"chatty": 0.0, "balanced": 0.05, "quiet": 0.3}
+# Named values of `Policy.min_probability`. With the mix, on notes and on prose, they saved 42 and
+# 36, 41 and 35, 36 and 28 of 100 keys; of the distinct suggestions shown 29 and 27, 35 and 33, 61
+# and 64 % were right. A gate on what a suggestion is expected to save was worse: with the network
+# alone, 18 keys where 60 % were right, and 23 with this one.
+EAGERNESS = {"chatty": 0.0, "balanced": 0.1, "quiet": 0.4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +22,14 @@ class Policy:
 
     max_characters: int = 80  # about a line; a model is hardly ever sure of more
     multiline: bool = False  # text that pushes lines down distracts; saves 0.1 to 1 key in 100
-    min_saving: float = EAGERNESS["balanced"]  # keys; 0 shows all that may save any
+    min_probability: float = EAGERNESS["balanced"]  # 0 shows all that may save a key
     min_blanks: int = 3  # blanks alone are invisible: offered from a small indentation on
 
     def __post_init__(self) -> None:
         if self.max_characters < 2:
             raise ValueError(f"max-characters {self.max_characters} is below 2: nothing to save")
-        if not self.min_saving >= 0:
-            raise ValueError(f"min-saving {self.min_saving} is not 0 or more keys")
+        if not 0 <= self.min_probability <= 1:
+            raise ValueError(f"min-probability {self.min_probability} is not within 0 to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +45,18 @@ class Rollout:
     """The likeliest continuation of a predictor, symbol by symbol, grown on demand.
 
     Kept while the user types along with it: `follow` drops what was typed, and the next
-    suggestion costs a step or two. The answer is the one from nothing as long as observing moves
-    the predictor's state and no more; a predictor that learns from what it observes needs a new
-    rollout after every key.
+    suggestion costs a step or two. The answer is the one from nothing, because observing moves a
+    static predictor's state and no more. One that learns expects something else after every key,
+    so its rollouts cannot be followed.
     """
 
-    __slots__ = ("_predictor", "probabilities", "symbols")
+    __slots__ = ("_may_follow", "_predictor", "probabilities", "symbols")
 
     def __init__(self, predictor: Predictor) -> None:
         self.symbols: list[int] = []
         self.probabilities: list[float] = []  # of each symbol, given those before it
         self._predictor = predictor.fork()  # has observed all of `symbols` but the last
+        self._may_follow = not predictor.learning
 
     def grow(self) -> None:
         """Add the likeliest next symbol, the lowest id among equals: one step of the network."""
@@ -66,7 +68,9 @@ class Rollout:
         self.probabilities.append(float(distribution[best]))
 
     def follow(self, symbol: int) -> bool:
-        """Move past a symbol that was typed; False, and of no more use, if another was expected."""
+        """Move past a symbol that was typed; False, and of no more use, if a new one is needed."""
+        if not self._may_follow:
+            return False
         if not self.symbols:
             self.grow()
         if symbol != self.symbols[0]:
@@ -141,11 +145,12 @@ def _readable(rollout: Rollout, alphabet: Alphabet, policy: Policy) -> tuple[str
 def _best_cut(text: str, reached: Sequence[float], policy: Policy) -> tuple[int, float]:
     """(length, keys that offering this much saves over staying silent), or (0, 0.0).
 
-    A right suggestion of n characters saves n - 1 keys, a wrong one costs none, and after the
-    next key there is another. So the cut is not the one with the highest reached[n] * (n - 1),
-    which is too long: a shorter one is right more often and the rest can follow. Instead the user
-    who types along is played out on this path, backwards from its end (optimal stopping by
-    dynamic programming; Bellman 1957), beyond which nothing is assumed to be saved.
+    Of the beginnings that are probable enough, the one that saves most in the long run. A right
+    suggestion of n characters saves n - 1 keys, a wrong one costs none, and after the next key
+    there is another. So the cut is not the one with the highest reached[n] * (n - 1), which is too
+    long: a shorter one is right more often and the rest can follow. Instead the user who types
+    along is played out on this path, backwards from its end (optimal stopping by dynamic
+    programming; Bellman 1957), beyond which nothing is assumed to be saved.
     """
     n = len(text)
     # Probability that exactly d characters of the path come true, (n + 1,).
@@ -160,9 +165,11 @@ def _best_cut(text: str, reached: Sequence[float], policy: Policy) -> tuple[int,
             inked = i
         later = saved[i + 1]
         silent = value[i + 1]  # if nothing is shown here
-        length, gain = 0, policy.min_saving * reached[i]
+        length, gain = 0, 0.0
         missed = 0.0  # what is still saved later if the suggestion is wrong
         for j in range(i + 2, n + 1):
+            if reached[j] < policy.min_probability * reached[i]:
+                break  # and what is longer is less probable still
             missed += ends[j - 1] * later[j - 1]
             if j <= inked and j - i < policy.min_blanks:
                 continue
