@@ -17,6 +17,7 @@ from afterword_trainer.stream import Piece, SymbolFile, prepare
 from afterword_trainer.training import (
     Progress,
     Recipe,
+    Start,
     Training,
     dropout_for,
     learning_rate,
@@ -155,6 +156,55 @@ def test_a_loss_that_is_no_number_restarts_from_the_best_once(tmp_path: Path) ->
     with pytest.raises(records.TrainingError, match=r"loss became nan .*; .*--seed"):
         list(told)
     assert all(np.isfinite(weight).all() for weight in run.best.values())
+
+
+def from_start(folder: Path, **changes: Any) -> tuple[Training, list[records.Record]]:
+    """A run that starts from weights that know the sentence, on another one; its own text kept."""
+    known = training(folder / "known", small())
+    finish(known)
+    other = Alphabet().encode("pack my box with five dozen liquor jugs!\n" * 90).astype("<u2")
+    (folder / "other").write_bytes(other.tobytes())
+    files = SymbolFile(folder / "other"), SymbolFile(folder / "other")
+    start = Start(weights=known.best, test=SymbolFile(folder / "known" / "heldout"))
+    run = Training(CharacterNetwork(SPEC), *files, small(**changes), n_cores=1, start=start)
+    return run, finish(run)
+
+
+def test_a_start_is_measured_before_and_after(tmp_path: Path) -> None:
+    """The first look is at the start itself; what it knew is told at the end."""
+    run, told = from_start(tmp_path)
+    first, kept, end = told[0], told[-2], told[-1]
+    assert isinstance(first, records.Evaluated)
+    assert isinstance(kept, records.BaseBits)
+    assert isinstance(end, records.Finished)
+    assert first.share == 0
+    assert end.heldout_bits < first.heldout_bits
+    assert kept.before < kept.after  # another sentence was learned, and some of this one lost
+    run.network.assign(run.best)
+    assert run.heldout_bits() <= 1.004 * end.heldout_bits
+
+
+def test_a_pull_keeps_what_was_known(tmp_path: Path) -> None:
+    """The stronger it is, the more of it, and the less of the new text is learned."""
+    outcomes = []
+    for pull in (0.0, 2.0, 20.0):
+        (tmp_path / f"{pull}").mkdir()
+        _, told = from_start(tmp_path / f"{pull}", pull=pull)
+        kept, end = told[-2:]
+        assert isinstance(kept, records.BaseBits)
+        assert isinstance(end, records.Finished)
+        outcomes.append((kept.after, -end.heldout_bits))
+    assert outcomes == sorted(outcomes, reverse=True)
+
+
+def test_a_start_that_nothing_improves_is_what_remains(tmp_path: Path) -> None:
+    """A rate that ruins everything changes nothing."""
+    run, told = from_start(tmp_path, peak_rate=5.0, epochs=0.5)
+    (kept,) = [record for record in told if isinstance(record, records.BaseBits)]
+    assert kept.after == pytest.approx(kept.before)
+    first = told[0]
+    assert isinstance(first, records.Evaluated)
+    assert run.progress.best_bits == first.heldout_bits
 
 
 @pytest.mark.parametrize("n_sentences", [4, 10, 40])

@@ -56,13 +56,25 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path, run: str) -> Checkpoint | None:
-    """The checkpoint of `run` at `path`; None if there is none, or it is damaged, or of another.
+    """The checkpoint of `run` at `path`; None if there is none, or it is damaged, or of another."""
+    return parse(read(path), run)
+
+
+def read(path: Path) -> bytes:
+    """What `parse` takes; nothing if there is no checkpoint."""
+    try:
+        return durable.read(path, at_most=AT_MOST)
+    except durable.StateError:
+        return b""
+
+
+def parse(data: bytes, run: str) -> Checkpoint | None:
+    """The checkpoint of `run`; None if it is none, or damaged, or of another.
 
     A checkpoint saves minutes and is no more than a convenience: whatever is wrong with it,
     training starts afresh.
     """
     try:
-        data = durable.read(path, at_most=AT_MOST)
         body, digest = data[:-32], data[-32:]
         if not body.startswith(MAGIC) or hashlib.sha256(body).digest() != digest:
             return None
@@ -83,5 +95,5 @@ def load(path: Path, run: str) -> Checkpoint | None:
             records=[records.from_json(value) for value in header["records"]],
             arrays=arrays,
         )
-    except (durable.StateError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None

@@ -18,7 +18,7 @@ import psutil
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from afterword_trainer import records
+from afterword_trainer import records, tuning
 from afterword_trainer.network import CharacterNetwork, Tensor
 from afterword_trainer.stream import SymbolFile
 
@@ -37,9 +37,12 @@ class Recipe:
     final_rate: float = 1e-5  # nothing left to lose; lower changes no digit
     warm_up: float = 0.03  # share of the plan; longer wastes time, none risks the plateau
     weight_decay: float = 0.01  # Keras's habit; raise it for text that is read dozens of times
+    pull: float = 0.0  # the same towards the weights that training starts from; see `Start`
     clip_norm: float = 1.0  # gradients are under it but for the first updates and rare shocks
     dropout: float | None = None  # None: from the number of passes, `dropout_for`
     patience: float = 0.3  # share of the plan without improvement after which training stops
+    look_every: float = 0.05  # share of the plan between two looks at the held-out text
+    heldout_symbols: int = 65_536  # of that text, looked at each time: a second or two
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,9 +65,23 @@ class Progress:
     looks_since_best: int = 0
     restarts: int = 0  # after a loss that was no number; each halves the rate
     dropout: float | None = None
+    start_test_bits: float | None = None  # bits per symbol of `Start.test`, before the first step
 
 
 Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Start:
+    """A model to start from that knows something worth keeping.
+
+    Fine-tuning forgets. Two things hold it back: each update pulls the weights a little towards
+    those of the start (L2-SP; Li et al. 2018), and at the end they go as far back towards them as
+    held-out text allows (WiSE-FT; Wortsman et al. 2022).
+    """
+
+    weights: Arrays  # of the network's own names and shapes
+    test: SymbolFile | None = None  # text that tells how much of what it knew is kept
 
 
 class Training:
@@ -78,10 +95,16 @@ class Training:
         recipe: Recipe,
         *,
         n_cores: int,
+        start: Start | None = None,
         deadline: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`deadline` on `clock` ends training whatever the plan says; times are in seconds."""
+        """`deadline` on `clock` ends training whatever the plan says; times are in seconds.
+
+        Without a `start`, training begins with the weights that `network` has.
+        """
+        if start:
+            network.assign(start.weights)
         self.network = network
         self.recipe = recipe
         self.progress = Progress()
@@ -89,13 +112,17 @@ class Training:
         self._learn = learn
         self._heldout = heldout
         self._clock = clock
+        self._start = start
         self._deadline = deadline
         self._n_cores = n_cores
         self.streams, self.window = layout(learn.n_symbols, recipe, n_cores)
-        self._state = np.zeros(network.spec.state_shape(self.streams), np.float32)
-        self._optimiser = keras.optimizers.AdamW(
+        self._rows = self._own_rows()
+        n_rows = self._rows.stop - self._rows.start
+        self._state = np.zeros(network.spec.state_shape(n_rows), np.float32)
+        # AdamW, where the pull towards a start does not take the place of the decay.
+        self._optimiser = keras.optimizers.Adam(
             recipe.peak_rate,
-            weight_decay=recipe.weight_decay,
+            weight_decay=None if start else recipe.weight_decay,
             beta_2=0.99,  # a few hundred steps are too few for an average over a thousand
             epsilon=1e-8,
         )
@@ -107,7 +134,7 @@ class Training:
             self._one_step,
             autograph=False,  # the loops over time and parts are meant to be unrolled
             input_signature=[
-                tf.TensorSpec((self.window + 1, self.streams), tf.int32),
+                tf.TensorSpec((self.window + 1, n_rows), tf.int32),
                 tf.TensorSpec(self._state.shape, tf.float32),
                 tf.TensorSpec((), tf.float32),
                 tf.TensorSpec((), tf.float32),
@@ -140,6 +167,12 @@ class Training:
         next_look = self._next_look(0.0)
         last_told, symbols_told, step_seconds = self._clock(), progress.symbols, 0.0
         reason = "planned"
+        if self._start and not progress.steps:
+            # What was there before, of which only better is kept; nothing was learned from yet.
+            first = self._evaluated(*sample())
+            yield replace(first, train_bits=first.heldout_bits)
+            if self._start.test:
+                progress.start_test_bits = self._bits(self._start.test)
 
         while progress.share < 1.0:
             # 1) the window, the rate and the dropout of this step
@@ -156,7 +189,7 @@ class Training:
             if not np.isfinite([loss, norm]).all():
                 yield self._recover(float(loss), float(norm))
                 continue
-            self._state = state.numpy()
+            self._state = np.asarray(state)
 
             # 3) where are we, and how long does a step take
             now = self._clock()
@@ -186,6 +219,8 @@ class Training:
                 reason = "early-stop"
                 break
 
+        if self._start:
+            yield from self._settle(self._start)
         yield records.Finished(
             seconds=progress.seconds,
             reason=reason,
@@ -215,6 +250,16 @@ class Training:
             self._state = arrays["state"]
         self.progress = replace(progress)
 
+    # -- what several workers do in another way, see `workers` ----------------------------------
+
+    def _own_rows(self) -> slice:
+        """The streams that this process trains."""
+        return slice(0, self.streams)
+
+    def _averaged(self, loss: Tensor, gradients: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The same over all processes."""
+        return loss, gradients
+
     # -- one step, as TensorFlow sees it ---------------------------------------------------
 
     def _one_step(
@@ -225,15 +270,18 @@ class Training:
         with tf.GradientTape() as tape:
             nats, after = self._nats(window, state, dropout, seed)
             loss = tf.reduce_mean(nats)
-        gradients, norm = tf.clip_by_global_norm(
-            tape.gradient(loss, variables), self.recipe.clip_norm
-        )
+        loss, gradients = self._averaged(loss, tape.gradient(loss, variables))
+        gradients, norm = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
         # A step that is not finite changes nothing; the loop decides what to do about it.
         sound = tf.math.is_finite(norm) & tf.math.is_finite(loss)
         if_sound = tf.cast(sound, tf.float32)
         self._optimiser.learning_rate.assign(rate * if_sound)
         safe = [tf.where(sound, g, tf.zeros_like(g)) for g in map(tf.convert_to_tensor, gradients)]
         self._optimiser.apply_gradients(zip(safe, variables, strict=True))
+        if self._start and self.recipe.pull:
+            back = rate * if_sound * self.recipe.pull
+            for name, table in self.network.tables.items():
+                table.assign_sub(back * (table - self._start.weights[name]))
         return loss, norm, after
 
     def _nats(
@@ -258,7 +306,7 @@ class Training:
     # -- parts of the main path ------------------------------------------------------------
 
     def _window(self, step: int) -> NDArray[np.int32]:
-        """Symbols (time + 1, streams) of a step; each pass starts at another offset."""
+        """Symbols (time + 1, own streams) of a step; each pass starts at another offset."""
         per_pass = self._steps_per_pass()
         pass_index, at = divmod(step, per_pass)
         if at == 0:
@@ -267,7 +315,8 @@ class Training:
         # Another cut each time, so that no symbol always stands first in its window.
         shift = int(np.random.default_rng([self.recipe.seed, pass_index]).integers(slack + 1))
         length = per_pass * self.window
-        starts = shift + at * self.window + length * np.arange(self.streams)
+        streams = np.arange(self._rows.start, self._rows.stop)
+        starts = shift + at * self.window + length * streams
         return self._learn.read(starts, self.window + 1).astype(np.int32).T
 
     def _steps_per_pass(self) -> int:
@@ -288,13 +337,13 @@ class Training:
 
     def _next_look(self, look_seconds: float) -> float:
         """Share of the plan at which to look again, when the last look took `look_seconds`."""
-        share = self.progress.share
+        share, every = self.progress.share, self.recipe.look_every
         if self.recipe.seconds is None:
             # On a grid, so that a run that was resumed looks where it would have looked.
-            return min(1.0, (math.floor(share / LOOK_EVERY + 1e-9) + 1) * LOOK_EVERY)
+            return min(1.0, (math.floor(share / every + 1e-9) + 1) * every)
         if self.progress.looks <= 1:
-            return min(1.0, share + LOOK_EVERY)  # the first look compiles, and tells nothing
-        return min(1.0, share + max(LOOK_EVERY, look_seconds / self.recipe.seconds / LOOKING_SHARE))
+            return min(1.0, share + every)  # the first look compiles, and tells nothing
+        return min(1.0, share + max(every, look_seconds / self.recipe.seconds / LOOKING_SHARE))
 
     def _choose_dropout(self, leg: "_Leg", step_seconds: float) -> float | None:
         """None until the speed is known; the first step compiles, the second warms up."""
@@ -322,11 +371,29 @@ class Training:
         self.network.assign(self.best)
         self._state = np.zeros_like(self._state)
         for variable in self._optimiser.variables[2:]:  # moments; the counters and the rate stay
-            variable.assign(tf.zeros_like(variable.value))
+            variable.assign(np.zeros(variable.shape, np.float32))
         return records.Noticed(
             seconds=progress.seconds,
             message=f"{what}; going on from the best weights at half the rate",
         )
+
+    def _settle(self, start: Start) -> Iterator[records.BaseBits]:
+        """Go back towards the start as far as that costs next to nothing; tell what is kept."""
+        progress, best = self.progress, self.best
+        for share in BLENDS if progress.best_share else ():
+            weights = tuning.blended(best, start.weights, share)
+            self.network.assign(weights)
+            bits = self.heldout_bits()
+            if bits > LITTLE * progress.best_bits:
+                break
+            self.best, progress.best_bits = weights, min(bits, progress.best_bits)
+        self.network.assign(self.best)
+        if start.test and progress.start_test_bits is not None:
+            yield records.BaseBits(
+                seconds=progress.seconds,
+                before=progress.start_test_bits,
+                after=self._bits(start.test),
+            )
 
     def _stepped(self, leg: "_Leg", symbols_per_s: float) -> records.Stepped:
         progress = self.progress
@@ -362,8 +429,12 @@ class Training:
         )
 
     def heldout_bits(self) -> float:
-        """Bits per symbol of the held-out text, in parallel streams that start from nothing."""
-        n_symbols = min(self._heldout.n_symbols, HELDOUT_SYMBOLS)
+        """Bits per symbol of the held-out text by the weights as they are."""
+        return self._bits(self._heldout)
+
+    def _bits(self, text: SymbolFile) -> float:
+        """Bits per symbol of `text`, its beginning, in parallel streams that start from nothing."""
+        n_symbols = min(text.n_symbols, self.recipe.heldout_symbols)
         streams = max(1, min(self.streams, n_symbols // (4 * self.window)))
         length = (n_symbols - 1) // streams
         if length < 1:
@@ -373,17 +444,17 @@ class Training:
         nats, count = 0.0, 0
         window = min(self.window, length)
         for at in range(0, length - window + 1, window):
-            symbols = self._heldout.read(starts + at, window + 1).astype(np.int32).T
+            symbols = text.read(starts + at, window + 1).astype(np.int32).T
             losses, state = self._measure_step(symbols, state)
-            nats += float(tf.reduce_sum(losses))
+            nats += float(np.sum(losses))
             count += window * streams
         return nats / LN2 / count
 
 
 TELL_EVERY_S = 0.25  # as often as a terminal is drawn
-LOOK_EVERY = 0.05  # twenty looks at the held-out text in a plan
 LOOKING_SHARE = 0.08  # of the time may go into looking
-HELDOUT_SYMBOLS = 65_536  # of the held-out text looked at each time: a second or two
+BLENDS = (0.1, 0.2, 0.3, 0.4, 0.5)  # of the way back to the start that are tried, one by one
+LITTLE = 1.003  # times the fewest bits: what another share of the start may cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +476,11 @@ class _Leg:
         """None while there is too little to go by: five seconds, a hundredth of the plan."""
         here, done = seconds - self.seconds, share - self.share
         return here / done * (1 - share) if here > 5 and done > 0.01 else None
+
+
+def fine_tuning(recipe: Recipe) -> Recipe:
+    """`recipe` for weights that know the language already: smaller updates, longer windows."""
+    return replace(recipe, peak_rate=2e-3, window=64, pull=0.1)
 
 
 def layout(n_symbols: int, recipe: Recipe, n_cores: int) -> tuple[int, int]:
