@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DATA = (".bin", ".json", ".md", ".tflite", ".toml", ".txt")  # the base model, what it is made of
 
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> None:
-    """Templates and typing markers are in it, the tests and the example letters are not."""
+    """Templates, typing markers and the base model are in it, tests and example letters are not."""
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
     (wheel,) = tmp_path.glob("afterword-*.whl")
@@ -27,7 +28,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> 
     expected = {
         f"afterword_trainer/{path.relative_to(sources).as_posix()}"
         for path in sources.rglob("*")
-        if path.suffix in (".py", ".jinja", ".typed")
+        if path.suffix in DATA or path.suffix in (".py", ".jinja", ".typed")
     }
     assert {name for name in ours if name.startswith("afterword_trainer/")} == expected
     scripts = next(name for name in names if name.endswith("entry_points.txt"))

@@ -19,8 +19,12 @@ TINY = ("--units", "24", "--layers", "1", "--seed", "1")
 
 
 def environment(home: Path) -> dict[str, str]:
-    """This process's, with everything that Afterword writes under `home`."""
-    return {**os.environ, "AFTERWORD_HOME": str(home), "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    """This process's, with everything that Afterword writes under `home`.
+
+    The base model is the one that a test makes in `home/base`, if it makes any.
+    """
+    ours = {"AFTERWORD_HOME": str(home), "AFTERWORD_BASE": str(home / "base")}
+    return {**os.environ, **ours, "NO_COLOR": "1", "PYTHONUTF8": "1"}
 
 
 def command(*arguments: str) -> list[str]:

@@ -31,8 +31,9 @@ from processes import TIMEOUT_S, Trainer, command, environment
         (["learn", "/nowhere/at/all"], 1, "/nowhere/at/all: there is no such file"),
         (["corpus", "/nowhere/at/all"], 1, "/nowhere/at/all: there is no such file"),
         (["learn", ""], 2, "an empty path"),
-        (["learn", os.devnull], 1, "0 characters of text are too little"),
+        (["learn", os.devnull, "--from", "scratch"], 1, "0 characters of text are too little"),
         (["learn", ".", "--from", "current"], 1, "no current model"),
+        (["learn", "."], 1, "or learn with `--from scratch`"),
     ],
 )
 def test_errors_are_a_sentence_and_a_remedy(
@@ -87,7 +88,7 @@ def test_a_home_that_cannot_be_written_is_one_sentence(
 ) -> None:
     """It names the folder and says how to choose another one."""
     home.mkdir(mode=0o500)
-    result = trainer("learn", str(notes))
+    result = trainer("learn", str(notes), "--from", "scratch")
     assert result.returncode == 1
     assert str(home) in result.stderr
     assert "Traceback" not in result.stderr

@@ -32,7 +32,22 @@ def test_learns_a_folder_and_writes(trainer: Trainer, notes: Path) -> None:
     scores = json.loads(trainer("evaluate", str(notes), "--json").stdout)
     assert scores["documents_known"] == 0
     assert abs(scores["int8_bits"] - scores["float32_bits"]) < 0.05
-    assert scores["rows"][0]["name"] == "you-1"
+    assert scores["model"] == "you-1"
+    assert [row["name"] for row in scores["rows"]][:4] == ["mix", "frozen mix", "LSTM", "memory"]
+
+
+def test_a_model_is_scored_as_on_the_first_day(
+    trainer: Trainer, notes: Path, tmp_path: Path
+) -> None:
+    """With nothing learned besides, and only the rows that were asked for."""
+    assert trainer("learn", str(notes), "--epochs", "1", *TINY).returncode == 0
+    (tmp_path / "nothing").mkdir()
+    asked = ("--learned", str(tmp_path / "nothing"), "--rows", "buffer words", "--json")
+    scores = json.loads(trainer("evaluate", str(notes), *asked, "--characters", "500").stdout)
+
+    assert scores["learned_characters"] == 0
+    assert [row["name"] for row in scores["rows"]] == ["mix", "buffer words, most recent"]
+    assert len(scores["dial"]) >= 8
 
 
 def test_any_prompt_is_continued(trainer: Trainer, notes: Path) -> None:

@@ -27,12 +27,20 @@ Teach Afterword your own writing. Everything stays on this machine.
 """
 
 LEARN = """\
-Learn files or folders, score the model on their newest tenth, put it to use.
+Learn files or folders, starting from the base model; score the result on their newest tenth, put
+it to use.
 Ctrl-C keeps the best so far; the same command goes on from there.
 
   trainer learn ~/notes                     about five minutes
   trainer learn ~/notes thesis.tex --minutes 20
   trainer learn ~/notes --cell gru          another kind of unit, to compare in the report
+"""
+
+PRETRAIN = """\
+Make the base model that a manifest describes: its parts, their weights and licences.
+Ctrl-C, or any kill, keeps the last checkpoint; the same command goes on from there.
+
+  trainer pretrain manifest.toml --root ~/corpus --minutes 90 --out base
 """
 
 EPILOGUE = """\
@@ -158,15 +166,17 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--from",
         dest="origin",
-        choices=("scratch", "current"),
-        default="scratch",
-        help="what to start from (scratch)",
+        choices=("base", "current", "scratch"),
+        default="base",
+        help="what to start from (base: the model that ships; a shape of your own is from scratch)",
     )
     model.add_argument(
-        "--cell", choices=("lstm", "gru", "rnn"), default="lstm", help="kind of unit (lstm)"
+        "--cell", choices=("lstm", "gru", "rnn"), help="kind of unit (the base's; else lstm)"
     )
-    model.add_argument("--layers", type=int, help="(1 when there are under 6 minutes, else 2)")
-    model.add_argument("--units", type=int, default=512, help="of each layer (512)")
+    model.add_argument(
+        "--layers", type=int, help="(the base's; from scratch 1 under 6 minutes, else 2)"
+    )
+    model.add_argument("--units", type=int, help="of each layer (the base's; else 512)")
     model.add_argument("--dropout", type=_share, help="below 1 (by the number of passes)")
     model.add_argument("--seed", type=_seed, default=0, help="of everything random (0)")
     model.add_argument(
@@ -177,6 +187,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--no-activate", action="store_true", help="keep using the model in use")
     _add_json(learn)
+
+    _add_pretrain(verbs)
 
     evaluate = verbs.add_parser(
         "evaluate",
@@ -189,6 +201,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--characters", type=_count, default=20_000, help="to type (20000)")
     evaluate.add_argument(
         "--bits-characters", type=_count, default=200_000, help="to measure in bits (200000)"
+    )
+    evaluate.add_argument(
+        "--rows", nargs="*", metavar="NAME", help="of the table, beside the first (all)"
+    )
+    evaluate.add_argument(
+        "--dynamic", action="store_true", help="also the network learning as it reads: minutes"
     )
     _add_model(evaluate)
     _add_json(evaluate)
@@ -237,6 +255,35 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_pretrain(verbs: "argparse._SubParsersAction[_Parser]") -> None:
+    pretrain = verbs.add_parser(
+        "pretrain",
+        help="make a base model from a large corpus: hours of work, seldom needed",
+        description=PRETRAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    pretrain.add_argument("manifest", type=_path, metavar="MANIFEST", help="a TOML file")
+    pretrain.add_argument(
+        "--root", type=_path, action="append", default=[], help="where its parts lie; repeatable"
+    )
+    span = pretrain.add_mutually_exclusive_group()
+    span.add_argument("--minutes", type=_minutes, help="of wall time, preparing not counted")
+    span.add_argument("--symbols", type=_symbols, help="to train on (one pass over the corpus)")
+    pretrain.add_argument("--out", type=_path, required=True, metavar="FOLDER", help="to be made")
+    pretrain.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm")
+    pretrain.add_argument("--layers", type=int, default=2)
+    pretrain.add_argument("--units", type=int, default=512)
+    pretrain.add_argument("--embedding", type=int, default=128)
+    pretrain.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of matrix products (auto: whichever is measured to be faster)",
+    )
+    pretrain.add_argument("--seed", type=_seed, default=0, help="of everything random (0)")
+    _add_json(pretrain)
+
+
 def _add_corpus_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
     parser.add_argument("--mail", action="store_true", help="read mail too (.eml, .mbox, Maildir)")
@@ -277,6 +324,7 @@ _minutes = _number(0.4, 10_000, float)  # in less, nothing but starting up would
 _epochs = _number(0.001, 10_000, float)
 _share = _number(0, 0.95, float)
 _count = _number(1, 100_000_000, int)
+_symbols = _number(1_000, 10**12, int)
 _seed = _number(0, 2**31 - 1, int)
 
 

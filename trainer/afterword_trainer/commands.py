@@ -14,8 +14,8 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ from afterword_trainer import (
     corpus,
     durable,
     evaluation,
+    experts,
     learn,
+    manifest,
     portrait,
+    pretraining,
     records,
     report,
     stream,
@@ -41,7 +44,7 @@ from afterword_trainer.shelf import Shelf, ShelfError
 
 DEFAULT_MINUTES = 5.0  # a coffee; enough for a megabyte of text
 PRIMING_CHARACTERS = 20_000  # of a prompt, its last: a second; the state recalls far less
-INT8_CHARACTERS = 10_000  # on which the served weights are compared with the exact ones
+INT8_CHARACTERS = 2_000  # on which served weights are compared with exact ones, by slow numpy
 
 
 class UsageError(Exception):
@@ -55,6 +58,7 @@ EXPECTED_ERRORS: tuple[type[Exception], ...] = (
     durable.StateError,
     stream.TooLittleError,
     learn.LearnError,
+    manifest.ManifestError,
     records.TrainingError,
     UsageError,
 )
@@ -71,11 +75,15 @@ def run(options: argparse.Namespace, typed: Sequence[str]) -> int:
         case "models":
             return models_command(options, paths)
         case "use" | "rollback" | "remove" | "export" | "import":
-            return shelf_command(options, Shelf(paths.models))
+            return shelf_command(options, Shelf(paths.models, paths.base))
+    if options.command != "pretrain":  # which alone can do with another
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     with _libraries_write_to(paths.logs / "trainer.log"):
         match options.command:
             case "learn":
                 return learn_command(options, paths, shlex.join(typed))
+            case "pretrain":
+                return pretrain_command(options, paths)
             case "evaluate":
                 return evaluate_command(options, paths)
             case "sample":
@@ -110,31 +118,9 @@ def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
         activate=not options.no_activate,
         command=typed,
     )
-    with (
-        _interruptible() as interrupted,
-        _status(quiet=options.json) as say,
-        ExitStack() as picture,
-    ):
-        show_live: view.Show | None = None
-        deleted: list[str] = []
-
-        def show(record: records.Record) -> None:
-            # The picture stands between the lines that say what is read and what is scored.
-            nonlocal show_live
-            if show_live is None:
-                say("")
-                show_live = picture.enter_context(view.watch(as_json=options.json))
-            show_live(record)
-            if isinstance(record, records.Finished):
-                picture.close()
-
-        listener = learn.Listener(
-            show=show,
-            interrupted=interrupted,
-            on_read=_reading(say),
-            on_score=lambda name, share: say(f"scoring: {name} {share:.0%}"),
-            on_deleted=deleted.append,
-        )
+    deleted: list[str] = []
+    with _listening(as_json=options.json) as listener:
+        listener = replace(listener, on_deleted=deleted.append)
         learned = learn.learn(request, paths, listener, started=started)
     if options.json:
         scores = learned.table.to_json() if learned.table else None
@@ -161,10 +147,12 @@ def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
     if learned.interrupted:
         facts.append("(stopped early; the same command goes on from here)")
     print("\n" + " ".join(facts))
+    if learned.base_bits:
+        print(view.kept(learned.base_bits))
     if deleted:
         print(f"deleted, because there are newer ones: {', '.join(deleted)}")
     if learned.table and learned.table.dropped:
-        print(f"not scored for want of time: {', '.join(learned.table.dropped)}")
+        print(f"not scored for want of time: {'; '.join(learned.table.dropped)}")
     print("\nhint: trainer report --open")
     if learned.table is None:
         print(f"hint: trainer evaluate PATH --model {learned.id}    (it was not scored)")
@@ -174,6 +162,37 @@ def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
         print(f"hint: trainer rollback    (undo: back to {learned.previous})")
     else:
         print("hint: trainer sample --prompt 'The first words of a sentence'")
+
+
+def pretrain_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer pretrain`."""
+    config = os.environ.get("TF_CONFIG")  # set where several workers train together
+    request = pretraining.Request(
+        manifest=options.manifest,
+        out=options.out,
+        roots=options.root,
+        minutes=options.minutes,
+        symbols=options.symbols,
+        cell=options.cell,
+        layers=options.layers,
+        units=options.units,
+        embedding=options.embedding,
+        precision=options.precision,
+        seed=options.seed,
+        task=pretraining.Task.parse(config) if config else None,
+    )
+    with _listening(as_json=options.json) as listener:
+        made = pretraining.pretrain(request, paths, listener)
+    if options.json:
+        folder = str(made.folder) if made.folder else None
+        print(json.dumps({"event": "pretrained", **asdict(made), "folder": folder}))
+    elif made.interrupted:
+        print("\nstopped early; the same command goes on from here")
+    elif made.folder:
+        print(f"\n{made.folder}: {view.bits(made.bits_per_character)} bits per character")
+        for name, bits in made.bits_by_part.items():
+            print(f"  {name}: {bits:.3f}")
+    return 130 if made.interrupted else 0
 
 
 def corpus_command(options: argparse.Namespace) -> int:
@@ -234,10 +253,11 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer evaluate`."""
     _check_paths([*options.paths, *(options.learned or [])])
     bundle = _model(options, paths)
-    predictor = open_predictor(bundle)
     sizes = evaluation.Options(
         bits_characters=max(options.bits_characters, options.characters),
         keystroke_characters=options.characters,
+        presage_words=options.characters // 20,  # which take about as long
+        rows=options.rows,
     )
     with (
         _work_folder(paths.cache / "evaluations") as folder,
@@ -249,29 +269,34 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
             test = stream.prepare(
                 documents, folder / "test", alphabet=bundle.alphabet, heldout_share=0.0
             )
-            known = stream.prepare(
-                _documents_of(options.learned, _rules(options), _reading(say)),
-                folder / "learned",
-                alphabet=bundle.alphabet,
-                heldout_share=0.0,
-            )
-            learned, tested = known.learn_documents, test.learn_documents
+            known: list[stream.Piece] = []
+            with suppress(stream.TooLittleError):  # as on the first day, before there is any text
+                prepared = stream.prepare(
+                    _documents_of(options.learned, _rules(options), _reading(say)),
+                    folder / "learned",
+                    alphabet=bundle.alphabet,
+                    heldout_share=0.0,
+                )
+                known = [*prepared.learn_documents()]
+            tested = test.learn_documents
             n_known = len(set(test.learned_digests()) & bundle.digests())
         else:
             both = stream.prepare(documents, folder / "both", alphabet=bundle.alphabet)
-            learned, tested = both.learn_documents, both.heldout_documents
+            known, tested = [*both.learn_documents()], both.heldout_documents
             n_known = both.n_known(bundle.digests())
         table = evaluation.evaluate(
-            bundle.id,
-            predictor,
+            experts.of_bundle(bundle, known),
             bundle.alphabet,
-            learned(),
+            known,
             tested(),
             sizes,
             lambda name, share: say(f"scoring: {name} {share:.0%}"),
+            readers=experts.dynamic_network(bundle) if options.dynamic else None,
         )
-        say("comparing int8 with float32")
-        served, exact = _int8_loss(bundle, tested())
+        served = exact = None
+        if options.rows is None:
+            say("comparing int8 with float32")
+            served, exact = _int8_loss(bundle, tested())
     if n_known and not options.json:
         sys.stderr.write(f"note: {learn.flattery(bundle.id, n_known)}\n")
     if options.json:
@@ -284,10 +309,12 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
         print(json.dumps(found | table.to_json()))
         return 0
     _print_table(table, title=f"{bundle.id} on {table.keystroke_characters:,} characters typed")
-    print(
-        f"\nint8 weights cost {served - exact:+.4f} bits per character against float32 "
-        f"({served:.3f}, {exact:.3f}); saved keystrokes are simulated, so an upper bound"
-    )
+    learning = "; ".join(row.name for row in table.rows if row.learning)
+    print(f"\ngoing on to learn from the text that they are scored on: {learning}")
+    print("saved keystrokes are simulated, so an upper bound")
+    if served is not None and exact is not None:
+        cost = f"{served - exact:+.4f} bits per character against float32"
+        print(f"int8 weights cost {cost} ({served:.3f}, {exact:.3f})")
     return 0
 
 
@@ -360,7 +387,7 @@ def sample_command(options: argparse.Namespace, paths: Paths) -> int:
 
 def models_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer models`."""
-    shelf = Shelf(paths.models)
+    shelf = Shelf(paths.models, paths.base)
     entries = shelf.entries()
     if options.json:
         for entry in entries:
@@ -409,7 +436,7 @@ def report_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer report`."""
     if options.output:
         _check_target(options.output, may_replace=True)
-    shelf = Shelf(paths.models)
+    shelf = Shelf(paths.models, paths.base)
     bundle = _chosen(shelf, options.model)
     with _status(quiet=False) as say:
         say("sampling")
@@ -458,7 +485,7 @@ def _documents_of(
 
 
 def _model(options: argparse.Namespace, paths: Paths) -> Bundle:
-    return _chosen(Shelf(paths.models), options.model)
+    return _chosen(Shelf(paths.models, paths.base), options.model)
 
 
 def _chosen(shelf: Shelf, name: str | None) -> Bundle:
@@ -492,6 +519,34 @@ def _print_table(table: evaluation.Table, *, title: str) -> None:
         )
     print()
     view.table(view.EVALUATION, rows, title=title)
+
+
+@contextmanager
+def _listening(*, as_json: bool) -> Iterator[learn.Listener]:
+    """Show on the terminal what training says; Ctrl-C asks it to stop."""
+    with (
+        _interruptible() as interrupted,
+        _status(quiet=as_json) as say,
+        ExitStack() as picture,
+    ):
+        show_live: view.Show | None = None
+
+        def show(record: records.Record) -> None:
+            # The picture stands between the lines that say what is read and what is scored.
+            nonlocal show_live
+            if show_live is None:
+                say("")
+                show_live = picture.enter_context(view.watch(as_json=as_json))
+            show_live(record)
+            if isinstance(record, records.Finished):
+                picture.close()
+
+        yield learn.Listener(
+            show=show,
+            interrupted=interrupted,
+            on_read=_reading(say),
+            on_score=lambda name, share: say(f"scoring: {name} {share:.0%}"),
+        )
 
 
 @contextmanager

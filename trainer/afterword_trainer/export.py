@@ -1,7 +1,7 @@
 """Trained weights to LiteRT graphs of one recurrent step, the form in which a model is served.
 
-One graph for one stream and one for a batch, each with the weights as int8 constants
-(dynamic-range quantisation: one scale per output, activations quantised on the fly).
+The weights are int8 constants in it (dynamic-range quantisation: one scale per output, activations
+quantised on the fly). One graph serves any number of streams, see `model.step.LiteRtStep`.
 """
 
 import os
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from afterword_trainer.model.spec import N_STATES, NetworkSpec
 from afterword_trainer.network import Tensor
 
-STREAMS = (1, 8)  # one for the text at the cursor, eight for the rollouts of one request
+STREAMS = (1,)  # the text at the cursor; resized for the eight rollouts of one request
 
 
 def serving_graphs(

@@ -34,6 +34,7 @@ _BY_NAME = {
     "gemfile": "ruby",
     "rakefile": "ruby",
     "vagrantfile": "ruby",
+    "commit_editmsg": "git-commit",
     "jenkinsfile": "groovy",
 }
 

@@ -18,18 +18,30 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from afterword_trainer import corpus, durable, evaluation, machine, portrait, records, stream
+from afterword_trainer import (
+    base,
+    corpus,
+    durable,
+    evaluation,
+    experts,
+    machine,
+    portrait,
+    records,
+    stream,
+    tuning,
+)
 from afterword_trainer.evaluation import Options, Table
-from afterword_trainer.model.alphabet import MAX_CHARACTERS, Alphabet
+from afterword_trainer.model.alphabet import MAX_CHARACTERS, MOST_NEW, Alphabet
 from afterword_trainer.model.bundle import Bundle, remembered, require_fits
+from afterword_trainer.model.predictor import Predictor
 from afterword_trainer.model.sampling import Sampling
 from afterword_trainer.model.spec import Cell, NetworkSpec
-from afterword_trainer.model.step import NetworkPredictor, NumpyStep, open_predictor
+from afterword_trainer.model.step import NetworkPredictor, NumpyStep
 from afterword_trainer.paths import Paths
 from afterword_trainer.shelf import Shelf
 
 if TYPE_CHECKING:
-    from afterword_trainer.training import Recipe, Training
+    from afterword_trainer.training import Recipe, Start, Training
 
 # Checkpoints, the finished model, the text; a full disk is better met before an hour's work.
 LEAST_FREE_BYTES = 500_000_000
@@ -51,10 +63,11 @@ class Request:
     rules: corpus.Rules
     minutes: float | None = None
     epochs: float | None = None
-    origin: Literal["scratch", "current"] = "scratch"
-    cell: Cell = "lstm"
-    layers: int | None = None  # None: as many as pay within the time, `layers_for`
-    units: int = 512
+    origin: Literal["base", "current", "scratch"] = "base"
+    # None: as the model that training starts from has it; from scratch, LSTM, `layers_for`, 512.
+    cell: Cell | None = None
+    layers: int | None = None
+    units: int | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: measured
     dropout: float | None = None
     seed: int = 0
@@ -82,6 +95,7 @@ class Learned:
     interrupted: bool  # training had not ended; the same request goes on from here
     active: bool
     previous: str | None  # the model that was in use before
+    base_bits: records.BaseBits | None  # how much of the base's knowledge is kept
 
 
 def learn(
@@ -94,27 +108,30 @@ def learn(
     was. Raises LearnError, stream.TooLittleError, records.TrainingError, durable.StateError,
     bundle.BundleError; KeyboardInterrupt if it is interrupted before anything was learned.
     """
-    clock = _Clock(time.monotonic() if started is None else started, request.minutes)
-    shelf = Shelf(paths.models)
+    started = time.monotonic() if started is None else started
+    shelf = Shelf(paths.models, paths.base)
     before, _ = shelf.current()
-    parent = _parent(before, request)
+    parent, why_scratch = _parent(request, paths, before)
+    clock = _Clock(started, request.minutes, is_fine_tuning=parent is not None)
     # The slow work begins only when nothing is left that could be refused.
-    require_fits(_spec(request, parent, Alphabet().size + MAX_CHARACTERS))
+    most = parent.alphabet.size + MOST_NEW if parent else Alphabet().size + MAX_CHARACTERS
+    require_fits(_spec(request, parent, most))
     with durable.locked(paths.runs / "lock"):
         _make_room(paths)
         text = _read(request, paths, listener, parent)
-        trained = _train(request, paths, listener, shelf, parent, text, clock)
+        trained = _train(request, paths, listener, shelf, parent, why_scratch, text, clock)
         bundle = _export(shelf.next_id(), text, trained)
-        table = _score(bundle, text, listener, clock.left_s())
+        known = _known(text, clock)
+        parts = experts.of_bundle(bundle, known)
+        table = _score(parts, known, text, listener, clock)
         bundle = replace(
             bundle,
             scores=_scores(table),
-            provenance=_provenance(request, text, trained, table)
+            provenance=_provenance(request, text, trained, table, parts[0].make())
             | {"previous": before.id if before else None},
         )
         new_id = shelf.publish(bundle)
-        # What was cut short was not scored, so it takes the place of its own kind alone.
-        takes_over = before is None or _run_of(before) == trained.run_id
+        takes_over = before is None or _takes_over(trained, before)
         active = request.activate and (takes_over or not trained.interrupted)
         if active:
             shelf.use(new_id)
@@ -129,11 +146,12 @@ def learn(
         interrupted=trained.interrupted,
         active=active,
         previous=before.id if before else None,
+        base_bits=next((r for r in trained.told if isinstance(r, records.BaseBits)), None),
     )
 
 
 def layers_for(minutes: float | None) -> int:
-    """One layer learns twice as fast, two learn more in the end.
+    """From scratch, one layer learns twice as fast, two learn more in the end.
 
     On tinyshakespeare, 512 units each: after one minute 2.12 bits per character with one layer
     against 2.45 with two; after two and a half 1.99, where a wider layer (768) had 2.00.
@@ -174,10 +192,14 @@ class _Trained:
 class _Clock:
     """The promise: when it began, and how much of it is for what."""
 
-    def __init__(self, started: float, minutes: float | None) -> None:
+    def __init__(self, started: float, minutes: float | None, *, is_fine_tuning: bool) -> None:
         self._end = None if minutes is None else started + 60 * minutes
-        # Export takes five seconds; the scores are steadier the longer they may take, to a point.
-        self._closing_s = 0.0 if minutes is None else min(26.0, 6.5 + 0.08 * 60 * minutes)
+        self._closing_s = 0.0
+        if minutes is not None:
+            # Export takes five seconds; the scores are steadier the longer they may take, to a
+            # point; and what was fine-tuned is compared with its start a few times.
+            self._closing_s = min(26.0, 6.5 + 0.08 * 60 * minutes)
+            self._closing_s += is_fine_tuning * min(8.0, 0.06 * 60 * minutes)
 
     def deadline(self) -> float | None:
         """When training has to end, so that the rest is done in time."""
@@ -198,39 +220,52 @@ TEXT, CHECKPOINT = "text", "checkpoint-"  # in the folder of runs; a checkpoint 
 UNFINISHED = 3  # runs that can be gone on with, the newest; each keeps three times its weights
 
 
-def _parent(current: Bundle | None, request: Request) -> Bundle | None:
-    """The model that training starts from. Raises LearnError if there is none of that shape."""
+def _parent(
+    request: Request, paths: Paths, current: Bundle | None
+) -> tuple[Bundle | None, str | None]:
+    """The model that training starts from, and why it is none where one was asked for.
+
+    Raises LearnError if there is no current model of that shape, BundleError if there is no base.
+    """
+    shape = (request.cell, request.layers, request.units)
     if request.origin == "scratch":
-        return None
-    if current is None:
+        return None, None
+    if request.origin == "base":
+        if any(shape) and not base.exists(paths.base):
+            return None, "there is no base model, so this starts from scratch"
+        parent = base.load(paths.base)
+    elif current is None:
         raise LearnError("there is no current model to start from; leave out `--from current`")
-    asked = replace(
-        current.spec,
-        cell=request.cell,
-        layers=request.layers or current.spec.layers,
-        units=request.units,
+    else:
+        parent = current
+    spec = parent.spec
+    has = (spec.cell, spec.layers, spec.units)
+    if all(asked in (None, given) for asked, given in zip(shape, has, strict=True)):
+        return parent, None
+    if request.origin == "base":
+        problem = f"the base model is {spec} and another shape was asked for"
+        return None, f"{problem}, so this starts from scratch"
+    raise LearnError(
+        f"the current model {parent.id} is {spec} and another shape was asked for; "
+        "start from scratch, or leave the shape as it is"
     )
-    if str(asked) != str(current.spec):
-        raise LearnError(
-            f"the current model {current.id} is {current.spec} and {asked} was asked for; "
-            "start from scratch, or leave the shape as it is"
-        )
-    return current
 
 
 def _spec(request: Request, parent: Bundle | None, n_symbols: int) -> NetworkSpec:
     """Raises LearnError for a network that cannot be."""
     if parent:
-        return replace(parent.spec, dropout=0.0)  # this run chooses its own
+        # This run chooses a dropout of its own.
+        return replace(parent.spec, n_symbols=n_symbols, dropout=0.0)
     layers = layers_for(request.minutes) if request.layers is None else request.layers
+    units = 512 if request.units is None else request.units
     try:
         return NetworkSpec(
             n_symbols=n_symbols,
-            cell=request.cell,
+            cell=request.cell or "lstm",
             layers=layers,
-            units=request.units,
+            units=units,
             # A quarter of the units carries all that one symbol can mean; more only costs time.
-            embedding=max(16, min(128, request.units // 4)),
+            embedding=max(16, min(128, units // 4)),
         )
     except ValueError as error:
         raise LearnError(
@@ -263,7 +298,7 @@ def _read(request: Request, paths: Paths, listener: Listener, parent: Bundle | N
             listener.on_read(summary.total.documents, summary.total.characters)
 
     alphabet = parent.alphabet if parent else None
-    prepared = stream.prepare(documents(), paths.runs / TEXT, alphabet=alphabet)
+    prepared = stream.prepare(documents(), paths.runs / TEXT, alphabet=alphabet, extend=True)
     return _Text(prepared=prepared, summary=summary)
 
 
@@ -273,6 +308,7 @@ def _train(
     listener: Listener,
     shelf: Shelf,
     parent: Bundle | None,
+    why_scratch: str | None,
     text: _Text,
     clock: _Clock,
 ) -> _Trained:
@@ -292,6 +328,8 @@ def _train(
         dropout=request.dropout,
         seed=request.seed,
     )
+    if parent:
+        recipe = training.fine_tuning(recipe)
     run_id = _run_id(request, prepared, spec, recipe, n_cores)
     saved = paths.runs / f"{CHECKPOINT}{run_id[:16]}"
     earlier = checkpoint.load(saved, run_id)
@@ -303,14 +341,13 @@ def _train(
 
     # 2) the network, where it starts from
     net = network.CharacterNetwork(spec, precision=precision, seed=request.seed)
-    if parent:
-        net.assign(parent.weights)
     run = training.Training(
         net,
         prepared.learn_symbols(),
         prepared.heldout_symbols(),
         recipe,
         n_cores=n_cores,
+        start=_start(parent, prepared, paths) if parent else None,
         deadline=deadline,
     )
     told: list[records.Record] = []
@@ -344,6 +381,8 @@ def _train(
 
     origin = "resumed" if earlier else parent.id if parent else "scratch"
     tell(_planned(request, shelf.next_id(), origin, spec, text, recipe))
+    if why_scratch:
+        tell(records.Noticed(seconds=0.0, message=why_scratch))
     if parent and (n_known := prepared.n_known(parent.digests())):
         tell(records.Noticed(seconds=0.0, message=flattery(parent.id, n_known)))
     for record in run.train(interrupted=listener.interrupted, save=save, sample=sample):
@@ -359,6 +398,19 @@ def _train(
         checkpoint=saved,
         run_id=run_id,
     )
+
+
+def _start(parent: Bundle, prepared: stream.Prepared, paths: Paths) -> "Start":
+    """What training starts from, and the text that tells how much of that is kept."""
+    from afterword_trainer.training import Start
+
+    test = None
+    if base.exists(paths.base):
+        symbols = prepared.folder / "base.symbols"
+        stream.write_symbols(symbols, prepared.alphabet, base.documents(paths.base))
+        test = stream.SymbolFile(symbols)
+    weights = tuning.grown(parent.weights, parent.alphabet, prepared.alphabet)
+    return Start(weights=weights, test=test)
 
 
 def _export(new_id: str, text: _Text, trained: _Trained) -> Bundle:
@@ -380,13 +432,24 @@ def _export(new_id: str, text: _Text, trained: _Trained) -> Bundle:
     )
 
 
-def _score(bundle: Bundle, text: _Text, listener: Listener, budget_s: float | None) -> Table | None:
+def _known(text: _Text, clock: _Clock) -> list[stream.Piece]:
+    """What the memory and the baselines learn: the newest, no more than there is time for."""
+    hurried = clock.left_s() is not None
+    most = evaluation.HURRIED_CHARACTERS if hurried else Options().learned_characters
+    return experts.newest(text.prepared.learn_documents(), most)
+
+
+def _score(
+    parts: Sequence[evaluation.Expert],
+    known: Sequence[stream.Piece],
+    text: _Text,
+    listener: Listener,
+    clock: _Clock,
+) -> Table | None:
     """What the user gets, by the code that will serve it; None for one who does not wait."""
-    predictor = open_predictor(bundle)
-    if budget_s is None:
-        options = Options.unhurried()
-    else:
-        options = Options.within(budget_s, evaluation.step_seconds(predictor))
+    step_s = evaluation.step_seconds(parts[0].make())  # first fills its memory: a second or two
+    left_s = clock.left_s()
+    options = Options.unhurried() if left_s is None else Options.within(left_s, step_s)
 
     def unless_stopped(name: str, share: float) -> None:
         if listener.interrupted():
@@ -395,10 +458,9 @@ def _score(bundle: Bundle, text: _Text, listener: Listener, budget_s: float | No
 
     with suppress(_StoppedError):
         return evaluation.evaluate(
-            bundle.id,
-            predictor,
-            bundle.alphabet,
-            text.prepared.learn_documents(),
+            parts,
+            text.prepared.alphabet,
+            known,
             text.prepared.heldout_documents(),
             options,
             unless_stopped,
@@ -417,6 +479,7 @@ def _run_id(
 
     asked = [
         prepared.digest,
+        prepared.alphabet.characters,
         asdict(spec),
         layout(prepared.n_learn_symbols, recipe, n_cores),
         request.origin,
@@ -436,6 +499,16 @@ def _superseded(shelf: Shelf, new_id: str, run_id: str) -> Iterator[str]:
         if unfinished and entry.id != new_id and _run_of(shelf.load(entry.id)) == run_id:
             shelf.remove(entry.id)
             yield entry.id
+
+
+def _takes_over(trained: _Trained, before: Bundle) -> bool:
+    """Whether what was cut short, and so was not scored, takes the place of the model in use.
+
+    That of its own kind; and the base model's if it began there, since of that and what came after
+    the better on held-out text was kept.
+    """
+    began_there = trained.parent is not None and trained.parent.id == before.id == base.ID
+    return began_there or _run_of(before) == trained.run_id
 
 
 def _run_of(bundle: Bundle) -> object:
@@ -476,12 +549,11 @@ def _scores(table: Table | None) -> dict[str, float]:
 
 
 def _provenance(
-    request: Request, text: _Text, trained: _Trained, table: Table | None
+    request: Request, text: _Text, trained: _Trained, table: Table | None, served: Predictor
 ) -> dict[str, Any]:
     """Where a model comes from, for its report; it quotes the user, and stays on the machine."""
     prepared, run, read = text.prepared, trained.run, text.summary.to_json()
     read["folders"] = dict(islice(read["folders"].items(), MOST_FOLDERS))
-    predictor = NetworkPredictor(NumpyStep(trained.spec, run.best))
     return {
         "run": trained.run_id,
         "command": request.command,
@@ -501,5 +573,5 @@ def _provenance(
         },
         "evaluation": table.to_json() if table else None,
         "prompts": list(portrait.prompts(prepared.heldout_documents())),
-        "offers": list(portrait.offers(predictor, prepared.alphabet, prepared.heldout_documents())),
+        "offers": list(portrait.offers(served, prepared.alphabet, prepared.heldout_documents())),
     }

@@ -1,4 +1,4 @@
-"""Every folder that Afterword writes to, decided in this one place.
+"""Every folder that Afterword writes to, and the base model that it reads, in this one place.
 
 Knows names of folders; makes none of them (`durable` does, when something is first written).
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import appdirs
 
+SHIPPED_BASE = Path(__file__).parent / "base"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
@@ -20,14 +22,18 @@ class Paths:
     cache: Path  # what can be made again: prepared text, checkpoints
     runtime: Path  # what ends with the session: the socket
     logs: Path
+    base: Path = SHIPPED_BASE  # the model that ships with us; never written to
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Paths":
         """The folders that this system keeps for applications, by appdirs.
 
         AFTERWORD_HOME, where set, puts all of them under one folder instead: for trying things
-        out, for tests, and for people who want to see everything in one place.
+        out, for tests, and for people who want to see everything in one place. AFTERWORD_BASE
+        names the folder of another base model than the one that ships.
         """
+        named = environ.get("AFTERWORD_BASE")
+        base = Path(named).expanduser().absolute() if named else SHIPPED_BASE
         if home := environ.get("AFTERWORD_HOME"):
             root = Path(home).expanduser().absolute()
             return cls(
@@ -36,6 +42,7 @@ class Paths:
                 cache=root / "cache",
                 runtime=root / "run",
                 logs=root / "logs",
+                base=base,
             )
         cache = Path(appdirs.user_cache_dir(NAME, appauthor=False))
         # The session's own folder is in memory and private, but cron and sudo have none.
@@ -46,6 +53,7 @@ class Paths:
             cache=cache,
             runtime=Path(session) / NAME if session else cache / "run",
             logs=Path(appdirs.user_log_dir(NAME, appauthor=False)),
+            base=base,
         )
 
     @property

@@ -91,6 +91,7 @@ def _known(bundle: Bundle) -> report.ReportData:
             scores=tuple(
                 _score(row, ours=not index) for index, row in enumerate(table.get("rows", ()))
             ),
+            dial=tuple(map(_degree, table.get("dial", ()))),
             not_scored=tuple(map(str, table.get("dropped", ()))),
             measured_characters=table.get("keystroke_characters"),
             learning=report.learning(told),
@@ -226,6 +227,16 @@ def _score(row: Any, *, ours: bool) -> report.Score:
         accepted=row.get("acceptance"),
         ksr=(lists["1"], lists["3"], lists["6"]) if lists else None,
         ours=ours,
+        part=bool(row.get("part")),
+    )
+
+
+def _degree(point: Any) -> report.Degree:
+    return report.Degree(
+        name=point["name"],
+        min_probability=point["min_probability"],
+        saved=point["ksr"],
+        accepted=point["acceptance"],
     )
 
 

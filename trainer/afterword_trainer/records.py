@@ -65,6 +65,15 @@ class Noticed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BaseBits:
+    """How much is left of what the base model knew: its test text before training and after."""
+
+    seconds: float
+    before: float  # bits per symbol, by the model that training started from
+    after: float  # by the one that came of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The last record: why training ended and how good the best network is."""
 
@@ -80,13 +89,14 @@ class TrainingError(Exception):
     """Training cannot go on; one sentence with its remedy."""
 
 
-Record = Planned | Stepped | Evaluated | Noticed | Finished
+Record = Planned | Stepped | Evaluated | Noticed | BaseBits | Finished
 
 _NAMES: dict[type[Record], str] = {
     Planned: "planned",
     Stepped: "stepped",
     Evaluated: "evaluated",
     Noticed: "noticed",
+    BaseBits: "base_bits",
     Finished: "finished",
 }
 _TYPES = {name: kind for kind, name in _NAMES.items()}

@@ -3,7 +3,8 @@
 Knows where bundles lie, and that "in use" is a small file replaced in one rename; knows nothing
 of what is inside a bundle (`model.bundle` does) or how bytes reach the disk (`durable` does).
 Any number of processes may look at one shelf and change it: changes are made under its lock, and
-looking needs none, since what was published never changes.
+looking needs none, since what was published never changes. The base model stands on it too,
+although it lies elsewhere: it is in use before anything was learned, and cannot be removed.
 
     ShelfError    a sentence for the user: what cannot be done with the models as they are
 """
@@ -22,7 +23,9 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Literal
 
+from afterword_trainer import base as base_model
 from afterword_trainer import durable
+from afterword_trainer.base import ID as BASE
 from afterword_trainer.durable import StateError
 from afterword_trainer.model import bundle as bundles
 from afterword_trainer.model.bundle import (
@@ -52,14 +55,16 @@ class Entry:
 
 
 class Shelf:
-    """The models in one folder, which need not exist yet.
+    """The models in one folder, which need not exist yet, and the base model, if there is one.
 
     Each method raises StateError if the disk refuses, BundleError if the model is not sound,
     ShelfError if there is no such thing to do.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, base: Path | None = None) -> None:
+        """`base` is the folder of the base model, see `base`; there need be none in it."""
         self.root = root
+        self._base = base if base and base_model.exists(base) else None
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -67,17 +72,19 @@ class Shelf:
         """The model in use, and a sentence for the user if it is not the one that should be.
 
         A damaged one is set aside, never deleted, and the one in use before it serves instead;
-        failing that, the newest that is sound. (None, None) if none was ever put to use.
+        failing that, the newest that is sound, and the base model in the end. If none was ever put
+        to use it is the base model, or (None, None) where there is none.
         """
         stored = self._stored()
         pointer = _parse(stored)
         if pointer and not pointer.history:
-            return None, None
+            return (self.load(BASE) if self._base else None), None
         history = pointer.history if pointer else ()
 
         problems: dict[str, BundleError] = {}
         bundle = None
-        for id in chain(history, self._newest_first(but=history)):
+        last = [BASE] if self._base and BASE not in history else []
+        for id in chain(history, self._newest_first(but=history), last):
             try:
                 bundle = self.load(id)
                 break
@@ -95,6 +102,8 @@ class Shelf:
 
     def load(self, id: str) -> Bundle:
         """The model `id`, wholly checked."""
+        if id == BASE and self._base:
+            return base_model.load(self._base)
         folder = self._folder(id)
         bundle = bundles.load(folder)
         if bundle.id != id:
@@ -103,13 +112,15 @@ class Shelf:
         return bundle
 
     def entries(self) -> list[Entry]:
-        """All models, oldest first; one that cannot be used tells why."""
-        pointer = _parse(self._stored()) or _Pointer()
+        """All models, the base first, then oldest first; one that cannot be used tells why."""
+        pointer = _parse(self._stored())
+        in_use = self._with_base(pointer.history)[:1] if pointer else ()
+        places = [(name, self.root / name) for name in self._names()]
+        if self._base:
+            places.insert(0, (BASE, self._folder(BASE)))
         entries = []
-        for name in self._names():
-            folder = self.root / name
-            is_current = pointer.history[:1] == (name,)
-            entry = Entry(id=name, size=_size(folder), is_current=is_current)
+        for name, folder in places:
+            entry = Entry(id=name, size=_size(folder), is_current=in_use == (name,))
             try:
                 bundle = bundles.load(folder)
                 entry = replace(entry, created=bundle.created, scores=bundle.scores)
@@ -129,10 +140,11 @@ class Shelf:
     ) -> str:
         """Put a model on the shelf; its id. Does not put it to use.
 
-        The id differs from `bundle.id` if that was given to another model meanwhile.
+        The id differs from `bundle.id` if that was given to another model meanwhile, or is the
+        base model's.
         """
         with self._exclusive():
-            if _number(bundle.id) in range(1, self._last_number() + 1):
+            if bundle.id == BASE or _number(bundle.id) in range(1, self._last_number() + 1):
                 bundle = replace(bundle, id=self.next_id())
             durable.publish_folder(self.root, bundle.id, bundles.pack(bundle, weights_dtype))
         return bundle.id
@@ -144,9 +156,12 @@ class Shelf:
             self._point(id, *self._history())
 
     def rollback(self) -> str:
-        """Put the model to use that was in use before; its id. Again, and the one before that."""
+        """Put the model to use that was in use before; its id. Again, and the one before that.
+
+        Before the first of the user's own it was the base model.
+        """
         with self._exclusive():
-            _, *earlier = self._history() or ("",)
+            _, *earlier = self._with_base(self._history()) or ("",)
             while earlier:
                 with suppress(BundleError):
                     self.load(earlier[0])
@@ -158,7 +173,7 @@ class Shelf:
         )
 
     def remove(self, id: str) -> None:
-        """Delete a model for good, sound or not, except the one in use."""
+        """Delete a model for good, sound or not, except the one in use and the base."""
         with self._exclusive():
             self._remove(id)
 
@@ -220,6 +235,10 @@ class Shelf:
         pointer = _parse(self._stored())
         return pointer.history if pointer else ()
 
+    def _with_base(self, history: tuple[str, ...]) -> tuple[str, ...]:
+        """What was in use, the base model before everything else."""
+        return history if not self._base or BASE in history else (*history, BASE)
+
     def _point(self, *history: str) -> None:
         """Make the first of `history` the model in use."""
         ids = [id for id, _ in groupby(history)][:MAX_HISTORY]
@@ -237,7 +256,7 @@ class Shelf:
             if self._stored() != stored:
                 return  # another process was quicker
             for id, error in problems.items():
-                if isinstance(error, BundleCorruptError):
+                if isinstance(error, BundleCorruptError) and id != BASE:
                     durable.set_aside(self.root / id)
             # A model that is only out of reach for now keeps its place.
             gone = (BundleCorruptError, BundleMissingError)
@@ -254,6 +273,8 @@ class Shelf:
             yield
 
     def _folder(self, id: str) -> Path:
+        if id == BASE and self._base:
+            return self._base / base_model.MODEL
         if not bundles.ID.fullmatch(id):
             raise ShelfError(f"{id!r} is not the name of a model; `trainer models` lists them")
         return self.root / id
@@ -279,6 +300,10 @@ class Shelf:
         return max([pointer.last, *(_number(name) or 0 for name in self._names())])
 
     def _remove(self, id: str) -> None:
+        if id == BASE:
+            raise ShelfError(
+                "the base model is part of Afterword and stays; `trainer use` another one"
+            )
         pointer = _parse(self._stored())
         history = pointer.history if pointer else ()
         if history[:1] == (id,):

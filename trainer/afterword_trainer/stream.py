@@ -112,12 +112,14 @@ def prepare(
     folder: Path,
     *,
     alphabet: Alphabet | None = None,
+    extend: bool = False,
     heldout_share: float = HELDOUT_SHARE,
 ) -> Prepared:
     """Write `documents`, oldest first, to `folder` as symbols, the newest share apart.
 
-    Without an `alphabet`, one is made from the characters of the text. Raises TooLittleError for
-    under a thousand characters, durable.StateError where nothing can be written.
+    Without an `alphabet`, one is made from the characters of the text; with `extend`, those that
+    are frequent in it join the `alphabet`. Raises TooLittleError for under a thousand characters,
+    durable.StateError where nothing can be written.
     """
     # 1) one pass over the documents: their text to one file, their characters counted
     counts: Counter[str] = Counter()
@@ -156,15 +158,10 @@ def prepare(
     learn_places, heldout_places = _split(folder, places, total - heldout)
 
     # 3) a second pass, now that the alphabet is known: symbols, each document behind its header
-    alphabet = alphabet or Alphabet.from_counts(counts)
-    sizes = {}  # bytes
-    for name, some in ((LEARN, learn_places), (HELDOUT, heldout_places)):
-        with durable.writer(folder / name) as file:
-            for piece in _pieces(folder, some):
-                header = alphabet.header(piece.path, piece.language, piece.modified)
-                file.write(header.astype("<u2").tobytes())
-                file.write(alphabet.encode(piece.text).astype("<u2").tobytes())
-        sizes[name] = file.written.size
+    if alphabet is None or extend:
+        alphabet = (alphabet or Alphabet()).extended(counts)
+    n_learn = write_symbols(folder / LEARN, alphabet, _pieces(folder, learn_places))
+    write_symbols(folder / HELDOUT, alphabet, _pieces(folder, heldout_places))
     return Prepared(
         folder=folder,
         alphabet=alphabet,
@@ -172,10 +169,20 @@ def prepare(
         documents=len(places),
         learn_characters=sum(place.characters for place in learn_places),
         heldout_characters=sum(place.characters for place in heldout_places),
-        n_learn_symbols=sizes[LEARN] // 2,
+        n_learn_symbols=n_learn,
         learn_places=learn_places,
         heldout_places=heldout_places,
     )
+
+
+def write_symbols(path: Path, alphabet: Alphabet, documents: Iterable[Document]) -> int:
+    """Write a `SymbolFile` of documents, each behind its header; the number of symbols."""
+    with durable.writer(path) as file:
+        for document in documents:
+            header = alphabet.header(document.path, document.language, document.modified)
+            file.write(header.astype("<u2").tobytes())
+            file.write(alphabet.encode(document.text).astype("<u2").tobytes())
+    return file.written.size // 2
 
 
 class SymbolFile:

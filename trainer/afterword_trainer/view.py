@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from afterword_trainer.records import (
+    BaseBits,
     Evaluated,
     Finished,
     Noticed,
@@ -127,6 +128,12 @@ def duration(seconds: float) -> str:
     minutes, whole_s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{whole_s:02}" if hours else f"{minutes}:{whole_s:02}"
+
+
+def kept(record: BaseBits) -> str:
+    """What is left of what the base model knew, in a few words."""
+    before, after = bits(record.before), bits(record.after)
+    return f"on the base model's own text {before} bits per symbol before and {after} after"
 
 
 def bits(value: float | None) -> str:
@@ -300,6 +307,8 @@ def advance(picture: Picture, record: Record) -> Picture:
         return replace(picture, evaluated=(*picture.evaluated, record), heldout=heldout)
     if isinstance(record, Noticed):
         return replace(picture, noticed=(*picture.noticed, record))
+    if isinstance(record, BaseBits):
+        return picture  # what is drawn is about the user's text
     return replace(picture, finished=record)
 
 
@@ -486,6 +495,8 @@ def _line(record: Record) -> str:
         )
     if isinstance(record, Noticed):
         return f"{duration(record.seconds):>7} note: {record.message}"
+    if isinstance(record, BaseBits):
+        return f"{duration(record.seconds):>7} {kept(record)}"
     if isinstance(record, Finished):
         return _outcome(record)
     return ""

@@ -23,6 +23,7 @@ FIRST_CHARACTER = 258
 N_ASCII = 128
 N_CODE_POINTS = 0x110000
 MAX_CHARACTERS = 4096
+MOST_NEW = 192  # characters that one text adds
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Alphabet:
 
     @classmethod
     def from_counts(
-        cls, counts: Mapping[str, int], *, at_most: int = 192, at_least: int = 50
+        cls, counts: Mapping[str, int], *, at_most: int = MOST_NEW, at_least: int = 50
     ) -> "Alphabet":
         """The alphabet for text whose characters occur `counts` times.
 
@@ -52,9 +53,17 @@ class Alphabet:
         be trained. `at_most` bounds the softmax, so that CJK text falls back to bytes for its
         rarer characters.
         """
+        return cls().extended(counts, at_most=at_most, at_least=at_least)
+
+    def extended(
+        self, counts: Mapping[str, int], *, at_most: int = MOST_NEW, at_least: int = 50
+    ) -> "Alphabet":
+        """This alphabet and behind it, so that no id changes, what `from_counts` would add."""
+        known = set(self.characters)
         frequent = [c for c in counts if ord(c) >= N_ASCII and counts[c] >= at_least]
-        frequent.sort(key=lambda c: (-counts[c], c))
-        return cls("".join(frequent[:at_most]))
+        new = sorted((c for c in frequent if c not in known), key=lambda c: (-counts[c], c))
+        room = min(at_most, MAX_CHARACTERS - len(self.characters))
+        return Alphabet(self.characters + "".join(new[:room]))
 
     @property
     def size(self) -> int:
