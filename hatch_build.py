@@ -28,15 +28,19 @@ class BuildHook(BuildHookInterface):
         """Raises SystemExit with a remedy where there is no C compiler."""
         if self.target_name != "wheel":
             return
-        compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-        if not compiler:
+        compiler = os.environ.get("CC") or "cc"
+        if not shutil.which(compiler.split()[0]):
             raise SystemExit(
-                "Afterword's memory is written in C and no C compiler was found; install one "
-                "(Debian: apt install gcc, macOS: xcode-select --install), or a ready-made wheel"
+                f"Afterword's memory is written in C and there is no C compiler {compiler!r}; "
+                "install one (Debian: apt install gcc libc6-dev, macOS: xcode-select --install), "
+                "or set CC to the one there is"
             )
         source, library = Path(self.root, SOURCE), Path(self.root, LIBRARY)
-        command = [*compiler.split(), "-std=c99", *FAST, "-fPIC", "-shared", "-o", str(library)]
+        # Beside, then renamed: a process that has the old one mapped must not see it change.
+        built = library.with_suffix(".clib.new")
+        command = [*compiler.split(), "-std=c99", *FAST, "-fPIC", "-shared", "-o", str(built)]
         subprocess.run([*command, str(source), "-lm"], check=True)
+        built.replace(library)
         build_data["artifacts"].append(f"/{LIBRARY}")
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -19,7 +19,9 @@ import numpy as np
 from afterword_trainer.baselines import CharacterNgrams
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.memory import Memory, Place, library
-from afterword_trainer.model.mixing import Mixer, _Trace
+from afterword_trainer.model.mixing import Mixer, Trace
+from afterword_trainer.model.predictor import Symbols
+from numpy.typing import NDArray
 from stopwatch import finish, say
 
 BUDGET_US = 30.0
@@ -71,10 +73,14 @@ def source_text(n_bytes: int) -> str:
 
 
 def ask_memory(
-    memory: Memory, symbols: "np.typing.NDArray[np.uint16]", logits: "np.typing.NDArray[np.float32]"
+    memory: Memory, symbols: Symbols, logits: NDArray[np.float32]
 ) -> Callable[[int, int], None]:
-    """ask(i, at): predict symbol `at` of the text, mixed with the network's i-th answer."""
-    mixer, trace = Mixer.default(), _Trace()
+    """ask(i, at): predict symbol `at` of the text, mixed with the network's i-th answer.
+
+    The first time a place is asked for it is only prepared. `symbols` (n,), `logits` (n_places,
+    n_symbols).
+    """
+    mixer, trace = Mixer.default(), Trace()
     p = np.empty(ALPHABET.size, np.float32)
     places: dict[int, Place] = {}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DATA = (".bin", ".json", ".md", ".tflite", ".toml", ".txt")  # the base model, what it is made of
+# The base model and what it is made of; the memory, compiled; the mixers that were taught.
+DATA = (".bin", ".json", ".md", ".tflite", ".toml", ".txt", ".clib", ".f32")
 
 
 @pytest.mark.slow

@@ -135,6 +135,7 @@ def test_ctrl_c_keeps_the_best_and_a_second_call_goes_on(
     arguments = (str(notes), "--epochs", "400", "--from", origin, *TINY)
     process = start(*arguments)
     first = read_until(process, "planned")[-1]
+    read_until(process, "stepped")  # from a model that exists, the first look is before any step
     read_until(process, "evaluated")
     process.send_signal(signal.SIGINT)
     end = records_of(process.communicate(timeout=TIMEOUT_S)[0])[-1]

@@ -138,6 +138,24 @@ def test_what_was_written_once_is_expected(learned: str, prompt: str, next_: str
         assert int(ALPHABET.encode(next_)[0]) == int(p.argmax())
 
 
+def test_many_ways_to_go_on_fit_into_a_trace() -> None:
+    """Each length of match may vote for as many symbols as there are places: none is too many."""
+    alphabet = Alphabet("".join(chr(0x4E00 + i) for i in range(200)))
+    context = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ"
+    lengths = [12, 14, 16, 18, 20, 24, 28] + [32] * 25 + [6, 7, 8, 9, 10] + [11] * 59
+    memory = Memory(alphabet)
+    for number, length in enumerate(lengths):
+        text = f"{context[-length:]}{alphabet.characters[number]}"
+        memory.learn(str(number), alphabet.encode(text))
+    mix = Mix(None, memory, Mixer.default(alone=True), learning=False)
+    for symbol in alphabet.encode(context).tolist():
+        mix.observe(symbol)
+    p = mix.distribution()
+
+    assert pytest.approx(1.0, abs=1e-4) == float(p.sum())
+    assert p[:32].min() == p[:32].max()  # never seen: no vote strayed into another expert's room
+
+
 def test_it_needs_fewer_bits_than_ppmd() -> None:
     """The rival learned the same letters and goes on learning as this does."""
     learned, test = BOOK[:150_000], BOOK[150_000:170_000]

@@ -4,6 +4,7 @@ What is damaged is only a convenience lost: the memory is built anew from the do
 """
 
 import hashlib
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ def save(path: Path, memory: Memory, mixer: Mixer) -> None:
     values = mixer.values.astype("<f4").tobytes()
     digest = hashlib.sha256()
     with durable.writer(path) as file:
-        for data in (MAGIC, b"%d\n" % len(values), values, *memory.dump()):
+        # One array at a time: a memory may take a quarter of a gigabyte.
+        for data in chain((MAGIC, b"%d\n" % len(values), values), memory.dump()):
             digest.update(data)
             file.write(data)
         file.write(digest.digest())

@@ -28,8 +28,8 @@ static const int chain_walk[N_CHAINS] = {64, 32, 48}; /* twice as many gain 0.00
 /* Matches are told apart by whether they are at least this long. */
 static const uint8_t bounds[] = {6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 24, 28, 32};
 #define N_BOUNDS ((int)sizeof bounds)
-#define CHAIN_MOST 64
-#define MOST_CANDIDATES 96
+#define CHAIN_MOST 64      /* the longest of chain_walk */
+#define MOST_CANDIDATES 96 /* what the walks of SIX and TWELVE can find together */
 
 /* A level is one refinement of the distribution: all symbols, 1 to 5 symbols of context, matches
    of each length, words (within one, before one). */
@@ -104,12 +104,20 @@ typedef struct {
     int from, to;             /* which shares */
 } Refinement;
 
-/* How a distribution came about: what learning from the symbol that comes next needs. */
+/* Shares lie one stretch behind the other: a stretch for the counts of each order, then the votes.
+   Every bound may vote anew with all candidates, and the words after them. */
+#define VOTES_FROM ((COUNTED + 1) * MAX_SYMBOLS)
+#define MOST_VOTES (N_BOUNDS * MOST_CANDIDATES + CHAIN_MOST)
+#define MOST_SHARES (VOTES_FROM + MOST_VOTES)
+
+/* How a distribution came about: what learning from the symbol that comes next needs. What is
+   about the match is set only where there is one, and logs[NETWORK] only with a network: `uses`
+   says so. */
 typedef struct {
-    int n_refinements, n_before_words, n_shares;
+    int n_refinements, n_shares;
     Refinement refinements[N_LEVELS];
-    uint16_t symbols[COUNTED * MAX_SYMBOLS + MAX_SYMBOLS + 512];
-    float shares[COUNTED * MAX_SYMBOLS + MAX_SYMBOLS + 512];
+    uint16_t symbols[MOST_SHARES];
+    float shares[MOST_SHARES];
     int length, sureness, letters, size, top, point; /* which weights */
     float point_share, top_mixed;
     int uses[N_EXPERTS];
@@ -289,7 +297,7 @@ static uint32_t match_length(const Memory *memory, const Place *place, uint32_t 
     return length;
 }
 
-/* Whether the word before `at` begins with the letters at hand: hashes may agree by accident. */
+/* Whether the letters before `at` are those at hand: hashes may agree by accident. */
 static int same_letters(const Memory *memory, const Place *place, uint32_t at) {
     uint32_t letters = least(place->letters, REACH);
     if (at < letters) return 0;
@@ -669,7 +677,7 @@ static void by_orders(const Memory *memory, const uint64_t *keys, uint32_t longe
         refine(trace, mixer, p, n_symbols, k, k * MAX_SYMBOLS, to[k]);
         if (k == LOW_ORDER) memcpy(trace->low, p, n_symbols * sizeof *p);
     }
-    trace->n_shares = (COUNTED + 1) * MAX_SYMBOLS;
+    trace->n_shares = VOTES_FROM;
     if (trace->length < LOW_ORDER) memcpy(trace->low, p, n_symbols * sizeof *p);
     memcpy(trace->middle, p, n_symbols * sizeof *p);
 
@@ -691,15 +699,14 @@ static void by_orders(const Memory *memory, const uint64_t *keys, uint32_t longe
 static void by_words(
     const Memory *memory, const Place *place, const Walks *walks, const Mixer *mixer, Trace *trace) {
     memcpy(trace->words, trace->orders, memory->n.n_symbols * sizeof *trace->words);
-    trace->n_before_words = trace->n_refinements;
-    int from = trace->n_shares;
+    int n_before = trace->n_refinements, from = trace->n_shares;
     for (int i = 0; i < walks->n[WORDS]; i++) {
         uint32_t at = walks->places[WORDS][i];
         if (same_letters(memory, place, at)) vote(trace, from, memory->text[at], 1);
     }
     int level = 1 + COUNTED + N_BOUNDS + !place->letters;
     refine(trace, mixer, trace->words, memory->n.n_symbols, level, from, trace->n_shares);
-    trace->uses[WORD] = trace->n_refinements > trace->n_before_words;
+    trace->uses[WORD] = trace->n_refinements > n_before;
 }
 
 /* What follows the newest of the longest matches, and how often such a match told the truth. */

@@ -38,7 +38,7 @@ class Memory:
         if at_most_bytes < FEWEST_BYTES:
             raise ValueError(f"at_most_bytes {at_most_bytes} is under {FEWEST_BYTES}")
         self.n_symbols = alphabet.size
-        self._fold = _letters(alphabet)
+        self._fold = _letter_ids(alphabet)
         self._at_most_bytes = at_most_bytes
         self._numbers: dict[str, int] = {}  # of documents, by key, the latest learned last
         self._next_number = 0
@@ -88,7 +88,10 @@ class Memory:
     # -- as bytes ------------------------------------------------------------------------------
 
     def dump(self) -> Iterator[bytes]:
-        """The whole memory, to be stored; whoever stores it adds a checksum."""
+        """The whole memory, to be stored; whoever stores it adds a checksum.
+
+        It must not change until the last piece is taken: the pieces are read where they lie.
+        """
         arrays = list(self._arrays())
         header = {
             "version": _VERSION,
@@ -223,8 +226,11 @@ class _Pointer:
         self._free = weakref.finalize(self, _library.memory_free, address)
 
 
-def _letters(alphabet: Alphabet) -> Symbols:
-    """Which letter each symbol is, case aside, 0 for none, (n_symbols,): words are made of them."""
+def _letter_ids(alphabet: Alphabet) -> Symbols:
+    """Which letter each symbol is, case aside, 0 for none, (n_symbols,): words are made of them.
+
+    Not `words.letters`: here an apostrophe belongs to its word, and an underscore parts words.
+    """
     letters = np.zeros(alphabet.size, np.uint16)
     letters[N_ASCII:N_BYTES] = np.arange(N_ASCII, N_BYTES)  # bytes beyond ASCII spell letters
     for symbol in (*range(N_ASCII), *range(FIRST_CHARACTER, alphabet.size)):

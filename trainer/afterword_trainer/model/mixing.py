@@ -90,7 +90,7 @@ class Mix:
         self._place = Place()
         self._in_header = False
         self._distribution: Distribution | None = None
-        self._trace = _Trace()
+        self._trace = Trace()
 
     def observe(self, symbol: int) -> None:
         """Take one more symbol into account, and learn from it."""
@@ -159,7 +159,7 @@ class Mix:
 LEARNING_RATES = (5e-4, 0.02)
 
 
-class _Trace:
+class Trace:
     """Working space of one prediction, and what learning from it needs."""
 
     __slots__ = ("_bytes", "pointer")
@@ -169,7 +169,7 @@ class _Trace:
         self.pointer = self._bytes.ctypes.data
 
 
-_SCRATCH = _Trace()  # for all who do not learn
+_SCRATCH = Trace()  # for all who do not learn
 
 
 @cache
