@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT, Alphabet, Decoder
 from afterword_trainer.model.predictor import Predictor
 
-# Named values of `Policy.min_probability`. With the mix, on notes, a novel and verse: 0 saved 40, 40
-# and 30 of 100 keys with 29, 29, 25 % of the distinct suggestions right; 0.1 saved 40, 40 and 30
+# Named values of `Policy.min_probability`. With the mix, on notes, a novel and verse: 0 saved 40,
+# 40 and 30 of 100 keys with 29, 29, 25 % of the distinct suggestions right; 0.1 saved 40, 40 and 30
 # with 35, 34, 32 %; 0.4 saved 35, 33 and 24 with 59, 60, 59 %; 0.5 saved 33, 31 and 21 with 67, 69,
 # 65 %. A gate on what a suggestion is expected to save was worse: with the network alone, 18 keys
 # where 60 % were right, and 23 with this one.
