@@ -252,3 +252,29 @@ def test_a_folder_that_is_there_is_never_written_over(corpus: Path, trainer: Any
 
     assert told.returncode == 1
     assert "something is there already" in told.stderr
+
+
+@pytest.mark.slow
+def test_a_base_goes_on_from_another_and_says_so(pretrain: Pretrain, tmp_path: Path) -> None:
+    """Its shape and alphabet; weights that begin where the other ended; both told of."""
+    ended(pretrain("first", "--symbols", "60000"))
+    first = bundles.load(tmp_path / "first" / "tiny")
+    told = ended(
+        pretrain(
+            "second",
+            "--symbols",
+            "30000",
+            "--seed",
+            "1",
+            "--from",
+            str(tmp_path / "first" / "tiny"),
+        )
+    )
+
+    assert told[0]["origin"] == "tiny"
+    begun = next(record for record in told if record["event"] == "evaluated")
+    chance = np.log2(first.spec.n_symbols)
+    assert begun["heldout_bits"] < (chance + first.history[-1]["heldout_bits"]) / 2
+    second = bundles.load(tmp_path / "second" / "tiny")
+    assert second.alphabet == first.alphabet
+    assert second.provenance["start"]["run"] == first.provenance["run"]

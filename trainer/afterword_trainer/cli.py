@@ -270,6 +270,13 @@ def _add_pretrain(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     span.add_argument("--minutes", type=_minutes, help="of wall time, preparing not counted")
     span.add_argument("--symbols", type=_symbols, help="to train on (one pass over the corpus)")
     pretrain.add_argument("--out", type=_path, required=True, metavar="FOLDER", help="to be made")
+    pretrain.add_argument(
+        "--from",
+        dest="start",
+        type=_path,
+        metavar="MODEL",
+        help="go on from the weights of a model that pretrain made, and in its shape",
+    )
     pretrain.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm")
     pretrain.add_argument("--layers", type=int, default=2)
     pretrain.add_argument("--units", type=int, default=512)

@@ -173,6 +173,7 @@ def pretrain_command(options: argparse.Namespace, paths: Paths) -> int:
         roots=options.root,
         minutes=options.minutes,
         symbols=options.symbols,
+        start=options.start,
         cell=options.cell,
         layers=options.layers,
         units=options.units,

@@ -66,21 +66,28 @@ class Mixture:
 
 
 def prepare(
-    found: Sequence[Source], never: Sequence[str], parent: Path, seed: int, tick: Tick
+    found: Sequence[Source],
+    never: Sequence[str],
+    parent: Path,
+    seed: int,
+    tick: Tick,
+    alphabet: Alphabet | None = None,
 ) -> Mixture:
     """The corpus in a folder of `parent`; at once if it was prepared before from the same sources.
 
-    No text of it shares thirteen words in a row with a text of `never`. Raises what `sources.texts`
+    No text of it shares thirteen words in a row with a text of `never`. Without an `alphabet`, its
+    most frequent characters make one. Raises what `sources.texts`
     and `tick` raise, and durable.StateError; what was begun is then begun again.
     """
     identity = [FORMAT, seed, [source.fingerprint() for source in found], *map(_digest, never)]
+    identity += [alphabet.characters] if alphabet else []
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     folder = parent / f"corpus-{key[:16]}"
     if earlier := _opened(folder, key):
         return earlier
     for stale in parent.glob("corpus-*"):  # of another manifest, or begun and not ended
         durable.retire(stale)
-    return _prepared(found, Passages(never), folder, key, seed, tick)
+    return _prepared(found, Passages(never), folder, key, seed, tick, alphabet)
 
 
 LEARN, HELDOUT, TEST = "learn.symbols", "heldout.symbols", "test.txt"  # names of files
@@ -142,7 +149,13 @@ class _Place:
 
 
 def _prepared(
-    found: Sequence[Source], passages: Passages, folder: Path, key: str, seed: int, tick: Tick
+    found: Sequence[Source],
+    passages: Passages,
+    folder: Path,
+    key: str,
+    seed: int,
+    tick: Tick,
+    alphabet: Alphabet | None,
 ) -> Mixture:
     draw = np.random.default_rng(seed)
     tallies = [_Tally(s.part.name, s.part.weight, list(s.licences), s.part.source) for s in found]
@@ -175,7 +188,7 @@ def _prepared(
                     counts[character] += copies
 
     # 2) in random order, as symbols
-    alphabet = Alphabet.from_counts(counts, at_most=MOST_CHARACTERS)
+    alphabet = alphabet or Alphabet.from_counts(counts, at_most=MOST_CHARACTERS)
     written = {}
     with (folder / SPOOL).open("rb") as spool:
         for name, places in ((LEARN, learn), (HELDOUT, heldout)):

@@ -81,6 +81,7 @@ class Request:
     roots: Sequence[Path] = ()  # where the manifest's places lie, besides its own folder
     minutes: float | None = None  # for everything but preparing
     symbols: int | None = None  # to train on; exactly reproducible, unlike minutes
+    start: Path | None = None  # a model whose weights, shape and alphabet training begins with
     cell: Cell = "lstm"
     layers: int = 2
     units: int = 512
@@ -122,7 +123,8 @@ def pretrain(request: Request, paths: Paths, listener: Listener) -> Pretrained:
     roots = (*request.roots, request.manifest.parent)
     found = [sources.locate(part, roots) for part in wanted.parts]
     never = [sources.unseen(name, roots) for name in wanted.never]
-    bundles.require_fits(_spec(request, FIRST_CHARACTER + MOST_CHARACTERS))
+    start = _start(request)
+    bundles.require_fits(start.spec if start else _spec(request, FIRST_CHARACTER + MOST_CHARACTERS))
 
     # A folder of its own: `learn` tidies the one above. Workers may share a home.
     runs = paths.runs / "pretraining"
@@ -140,8 +142,9 @@ def pretrain(request: Request, paths: Paths, listener: Listener) -> Pretrained:
         for path in unfinished[:-UNFINISHED]:
             durable.retire(path)
         durable.require_space(runs, LEAST_FREE_BYTES)
-        mixed = mixture.prepare(found, never, runs, request.seed, tick)
-        trained = _train(request, wanted, mixed, runs, listener)
+        alphabet = start.alphabet if start else None
+        mixed = mixture.prepare(found, never, runs, request.seed, tick, alphabet)
+        trained = _train(request, wanted, mixed, start, runs, listener)
         bits: dict[str, float] = {}
         made = not trained.interrupted and request.is_chief
         if made:
@@ -150,7 +153,7 @@ def pretrain(request: Request, paths: Paths, listener: Listener) -> Pretrained:
             bundle = replace(
                 bundle,
                 scores={"bits_per_character": bits[ALL]} if bits else {},
-                provenance=_provenance(request, wanted, mixed, trained, bits),
+                provenance=_provenance(request, wanted, mixed, trained, start, bits),
             )
             _publish(request.out, bundle, mixed)
         if not trained.interrupted:
@@ -162,6 +165,19 @@ def pretrain(request: Request, paths: Paths, listener: Listener) -> Pretrained:
         bits_by_part=bits,
         interrupted=trained.interrupted,
     )
+
+
+def _start(request: Request) -> Bundle | None:
+    """The model that training begins with, if it is not to begin with chance."""
+    if request.start is None:
+        return None
+    bundle = bundles.load(request.start)
+    if "parts" not in bundle.provenance:
+        raise ManifestError(
+            f"{request.start}: this model learned somebody's own text, which a base must not hold; "
+            "name one that `trainer pretrain` made"
+        )
+    return bundle
 
 
 # -- training ----------------------------------------------------------------------------------
@@ -181,7 +197,12 @@ class _Trained:
 
 
 def _train(
-    request: Request, wanted: Manifest, mixed: Mixture, runs: Path, listener: Listener
+    request: Request,
+    wanted: Manifest,
+    mixed: Mixture,
+    start: Bundle | None,
+    runs: Path,
+    listener: Listener,
 ) -> _Trained:
     """From the symbols to the best network that the plan allows, or from a checkpoint on."""
     from afterword_trainer import checkpoint, network, workers  # slow: they import TensorFlow
@@ -191,14 +212,14 @@ def _train(
     n_cores = machine.cores()
     network.use_cores(n_cores)
     team = workers.Team(request.task.index) if request.task else None
-    spec = _spec(request, mixed.alphabet.size)
+    spec = start.spec if start else _spec(request, mixed.alphabet.size)
     n_symbols = mixed.learn_symbols().n_symbols
     if n_symbols < LEAST_SYMBOLS:
         raise ManifestError(
             f"{n_symbols} symbols are too little to learn from; name more or larger parts"
         )
     recipe = _recipe(request, n_symbols)
-    run_id = _run_id(request, mixed, spec, recipe)
+    run_id = _run_id(request, mixed, start, spec, recipe)
     saved = runs / f"checkpoint-{run_id[:16]}"
     data = checkpoint.read(saved) if request.is_chief else b""
     if team:
@@ -214,6 +235,8 @@ def _train(
     deadline = None if recipe.seconds is None else started + recipe.seconds
     precision = earlier.precision if earlier else request.precision
     run, precision = _training(spec, mixed, recipe, n_cores, deadline, precision, team)
+    if start:
+        run.network.assign(start.weights)
     told: list[records.Record] = []
     if earlier:
         run.restore(earlier.arrays, earlier.progress)
@@ -244,7 +267,8 @@ def _train(
         calm = Sampling(temperature=0.5)
         return prompt, portrait.write(predictor, mixed.alphabet, prompt, 90, calm)
 
-    tell(_planned(wanted, mixed, spec, recipe, "resumed" if earlier else "scratch"))
+    origin = "resumed" if earlier else start.id if start else "scratch"
+    tell(_planned(wanted, mixed, spec, recipe, origin))
     for record in run.train(interrupted=listener.interrupted, save=save, sample=sample):
         tell(record)
     end = told[-1]
@@ -325,7 +349,9 @@ def _recipe(request: Request, n_symbols: int) -> "Recipe":
         # would be a twelfth faster a symbol and make half as many updates.
         streams=128,
         window=64,
-        peak_rate=4e-3,
+        # Weights that have been through one plan are warmed up again, not as far (Ibrahim et al.
+        # 2024): far enough to leave the place where the cosine put them down.
+        peak_rate=2.5e-3 if request.start else 4e-3,
         dropout=0.0,
         look_every=min(0.05, CHECKPOINT_S / expected_s),
         heldout_symbols=262_144,  # parts of very different kinds, so more than of a user's text
@@ -336,12 +362,15 @@ def _recipe(request: Request, n_symbols: int) -> "Recipe":
 SYMBOLS_PER_S = 20_000  # for a network of two layers of 512 units, on two cores
 
 
-def _run_id(request: Request, mixed: Mixture, spec: NetworkSpec, recipe: "Recipe") -> str:
+def _run_id(
+    request: Request, mixed: Mixture, start: Bundle | None, spec: NetworkSpec, recipe: "Recipe"
+) -> str:
     """The same corpus and the same settings are the same run, however long it may take."""
     settings = asdict(recipe)
     if recipe.seconds is not None:
         del settings["seconds"], settings["look_every"]
     asked = [mixed.digest, asdict(spec), settings, request.precision, version("keras")]
+    asked += [start.provenance["run"]] if start else []
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -414,6 +443,7 @@ def _provenance(
     wanted: Manifest,
     mixed: Mixture,
     trained: _Trained,
+    start: Bundle | None,
     bits: Mapping[str, float],
 ) -> dict[str, Any]:
     """Where the model comes from: every part, its licences, and what was kept out of it."""
@@ -423,6 +453,7 @@ def _provenance(
 
     run = trained.run
     return {
+        "start": {key: start.provenance[key] for key in _PASSED_ON} if start else None,
         "run": trained.run_id,
         "manifest": wanted.digest,
         "seed": request.seed,
@@ -443,3 +474,7 @@ def _provenance(
         },
         "test": {"bits_per_character": dict(bits), "documents": len(mixed.tested)},
     }
+
+
+# Of the model that training began with: what it read, for how long, and where it began itself.
+_PASSED_ON = ("start", "run", "manifest", "seed", "symbols", "seconds", "overlap")
