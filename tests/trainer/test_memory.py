@@ -1,14 +1,20 @@
 """The memory: documents in, documents out exactly, bytes bounded, stored and restored."""
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from afterword_trainer import remembering
+from afterword_trainer import durable, remembering
 from afterword_trainer.baselines import ppmd_bits
-from afterword_trainer.evaluation import bits_per_character
+from afterword_trainer.measures import bits_per_character
 from afterword_trainer.model.alphabet import Alphabet
-from afterword_trainer.model.memory import FEWEST_BYTES, Memory, MemoryDamagedError
+from afterword_trainer.model.memory import FEWEST_BYTES, Memory, MemoryDamagedError, Place
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.predictor import Distribution
 from hypothesis import given, settings
@@ -218,7 +224,11 @@ def test_a_damaged_file_is_no_memory(tmp_path: Path) -> None:
         assert remembering.load(path, ALPHABET) is None, at
 
 
-@pytest.mark.parametrize("data", [b"", b"{}\n", b"[1]\n", b"\xff\n", b'{"version": 1}\n'])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}\n", b"[1]\n", b"\xff\n", b'{"version": 1}\n', b"[" * 100_000 + b"\n"],
+    ids=["nothing", "empty", "a list", "not text", "too short", "too deep"],
+)
 def test_what_is_no_memory_is_refused(data: bytes) -> None:
     """Clear errors for what never was one."""
     with pytest.raises(MemoryDamagedError):
@@ -227,7 +237,285 @@ def test_what_is_no_memory_is_refused(data: bytes) -> None:
 
 def test_symbols_of_another_alphabet_are_refused() -> None:
     """The loops trust their input, so it is looked at before."""
+    memory = Memory(ALPHABET)
     with pytest.raises(ValueError, match="symbol 300 is not among 261"):
-        Memory(ALPHABET).learn("note", np.array([65, 300], np.uint16))
+        memory.learn("note", np.array([65, 300], np.uint16))
+    with pytest.raises(ValueError, match="symbol -1 is not among 261"):
+        memory.learn_in_slices("note", np.array([65, -1]))  # type: ignore[arg-type]  # as may be
+    with pytest.raises(ValueError, match="symbol 261 is not among 261"):
+        memory.type("note", Place(), 261)
     with pytest.raises(ValueError, match="at_most_bytes 5"):
         Memory(ALPHABET, at_most_bytes=5)
+    assert memory.documents() == []
+
+
+# -- in slices ---------------------------------------------------------------------------------
+
+
+def dumped(memory: Memory) -> bytes:
+    """All of it."""
+    return b"".join(memory.dump())
+
+
+@settings(max_examples=20, deadline=None)
+@given(before=TEXTS, old=TEXTS, text=TEXTS, at_once=st.integers(1, 70))
+def test_slices_make_the_whole(before: str, old: str, text: str, at_once: int) -> None:
+    """However a document is cut, learned or replaced, byte for byte the same memory."""
+    whole, sliced = memory_of(before=before, note=old), memory_of(before=before, note=old)
+    whole.learn("note", ALPHABET.encode(text))
+    for _ in sliced.learn_in_slices("note", ALPHABET.encode(text), at_once=at_once):
+        np.testing.assert_allclose(1.0, expected(sliced, "the c").sum(), atol=1e-4)
+
+    assert dumped(whole) == dumped(sliced)
+    for _ in sliced.forget_in_slices("note", at_once=at_once):
+        assert sliced.documents() == ["before"]
+        np.testing.assert_allclose(1.0, expected(sliced, "the c").sum(), atol=1e-4)
+    whole.forget("note")
+    np.testing.assert_array_equal(expected(whole, text), expected(sliced, text))
+    np.testing.assert_array_equal(expected(memory_of(before=before), text), expected(sliced, text))
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 25])
+def test_who_learns_last_is_learned(at: int) -> None:
+    """A document that was saved again while it was learned holds what was saved last."""
+    memory = memory_of(note="an older version " * 9)
+    first = memory.learn_in_slices("note", ALPHABET.encode("the cat sat. " * 20), at_once=10)
+    for _ in range(at):
+        next(first)
+    memory.learn("note", ALPHABET.encode("the mat"))
+    for _ in first:
+        pass
+    if at:  # one that had not begun comes later, and is the last
+        assert len("the mat") == len(memory)
+    memory.forget("note")
+
+    assert (len(memory), memory.documents()) == (0, [])
+
+
+def test_what_was_half_forgotten_is_forgotten_after_a_restart() -> None:
+    """Whoever stopped half-way: the next to forget anything takes out the rest."""
+    memory = memory_of(secret="the cat sat " * 30, note="on the mat " * 3)
+    next(memory.forget_in_slices("secret", at_once=5))
+    memory = Memory.restored(dumped(memory), ALPHABET)
+    memory.learn("other", ALPHABET.encode("x"))
+    memory.forget("other")
+    memory.learn("new", ALPHABET.encode("y"))
+    memory.forget("new")
+
+    never = memory_of(note="on the mat " * 3)
+    np.testing.assert_array_equal(expected(never, "the c"), expected(memory, "the c"))
+
+
+def test_forgetting_leaves_no_trace_in_the_rounding() -> None:
+    """Sums do not depend on who brought a symbol in first."""
+    draw = np.random.default_rng(0)
+    texts = {key: (32 + draw.zipf(1.3, 3000) % 220).astype(np.uint16) for key in "abc"}
+    memory, never = Memory(ALPHABET), Memory(ALPHABET)
+    for key, symbols in texts.items():
+        memory.learn(key, symbols)
+        if key != "b":
+            never.learn(key, symbols)
+    memory.forget("b")
+
+    for prompt in ("!", "!!", "!#", "ab"):
+        np.testing.assert_array_equal(expected(never, prompt), expected(memory, prompt))
+
+
+def test_no_walk_begins_among_the_forgotten() -> None:
+    """Else every prediction would wade through them: a megabyte of notes, milliseconds."""
+    memory = memory_of(old="a" * 1000 + "the cat sat on the mat", new="a" * 5000, newer="a" * 99)
+    memory.forget("new")
+    memory.forget("newer")
+    arrays = list(memory.dump())[1:]
+    text = np.frombuffer(arrays[6], np.uint16)
+    for previous, head in zip(arrays[:3], arrays[3:6], strict=True):
+        at = np.frombuffer(head, np.uint32)
+        at = at[at != 0xFFFFFFFF]
+        assert (text[at] != 0xFFFF).all()
+        before = np.frombuffer(previous, np.uint32)[text != 0xFFFF]
+        assert (text[before[before != 0xFFFFFFFF]] != 0xFFFF).all()
+
+
+def test_replacing_in_a_full_memory_drives_nobody_out() -> None:
+    """What was forgotten makes the room; the others stay."""
+    draw = np.random.default_rng(0)
+    memory = Memory(ALPHABET, at_most_bytes=FEWEST_BYTES)
+    texts = draw.integers(97, 99, (8, 40_000)).astype(np.uint16)  # few contexts: it is the text
+    memory.learn("letters", texts[:4].ravel())  # that fills the memory
+    for text in texts:
+        memory.learn("draft", text)
+
+    assert len(memory) == 5 * 40_000
+    assert memory.documents() == ["letters", "draft"]
+    assert memory.n_bytes <= FEWEST_BYTES
+
+
+# -- stored ------------------------------------------------------------------------------------
+
+
+def test_open_documents_are_left_out_of_what_is_saved(tmp_path: Path) -> None:
+    """As if they had never been; the memory itself keeps them."""
+    memory = memory_of(note="the cat sat on the mat", draft="Yours, Wilhelmina", last="x")
+    before = dumped(memory)
+    remembering.save(tmp_path / "memory", memory, Mixer(), without=["draft", "nobody's"])
+    found = remembering.load(tmp_path / "memory", ALPHABET)
+
+    assert found is not None
+    assert found[0].documents() == ["note", "last"]
+    assert ALPHABET.encode("Wilhelmina").tobytes() not in (tmp_path / "memory").read_bytes()
+    never = memory_of(note="the cat sat on the mat", last="x")
+    for prompt in ("the c", "Yours, Wil"):
+        np.testing.assert_array_equal(expected(never, prompt), expected(found[0], prompt))
+    assert before == dumped(memory)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    """Neither learns from the other."""
+    memory = memory_of(note="the cat sat on the mat")
+    copy = memory.copy()
+    assert dumped(memory) == dumped(copy)
+    copy.learn("note", ALPHABET.encode("x"))
+
+    assert len("the cat sat on the mat") == len(memory)
+
+
+def test_one_that_changes_is_not_stored() -> None:
+    """Half of the old and half of the new would be neither."""
+    memory = memory_of(note="the cat sat on the mat")
+    pieces = memory.dump()
+    next(pieces)
+    memory.type("note", Place(), 97)
+
+    with pytest.raises(RuntimeError, match="store a copy"):
+        next(pieces)
+
+
+def test_one_of_more_bytes_than_allowed_is_refused() -> None:
+    """Of a user who made it smaller."""
+    memory = memory_of(note=BOOK)
+    assert memory.n_bytes > FEWEST_BYTES
+    with pytest.raises(MemoryDamagedError, match="sizes"):
+        Memory.restored(dumped(memory), ALPHABET, at_most_bytes=FEWEST_BYTES)
+
+
+SAVE = """
+import sys
+from pathlib import Path
+from afterword_trainer import remembering
+from afterword_trainer.model.alphabet import Alphabet
+from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.mixing import Mixer
+memory = Memory(Alphabet("äß€"))
+memory.learn(sys.argv[2], memory_text := Alphabet("äß€").encode(sys.argv[2] * 50))
+for _ in range(int(sys.argv[3])):
+    remembering.save(Path(sys.argv[1]), memory, Mixer())
+"""
+
+
+def saving(path: Path, key: str, times: int, failpoint: str = "") -> subprocess.Popen[bytes]:
+    """A process that saves a memory with the one document `key`."""
+    environment = {**os.environ, "AFTERWORD_FAILPOINT": failpoint}
+    return subprocess.Popen(
+        [sys.executable, "-c", SAVE, str(path), key, str(times)], env=environment
+    )
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "left"), [("file.written", "old"), ("replace.after_rename", "new")]
+)
+def test_killed_while_saving(tmp_path: Path, failpoint: str, left: str) -> None:
+    """The old memory or the new one, whole."""
+    path = tmp_path / "memory"
+    remembering.save(path, memory_of(old="the cat sat on the mat"), Mixer())
+    assert saving(path, "new", 1, f"{failpoint}:kill").wait(60) < 0
+
+    found = remembering.load(path, ALPHABET)
+    assert found is not None
+    assert [left] == found[0].documents()
+
+
+def test_two_processes_may_save_at_once(tmp_path: Path) -> None:
+    """The last one's is there, whole."""
+    path = tmp_path / "memory"
+    both = [saving(path, key, 5) for key in ("one", "two")]
+    assert [process.wait(60) for process in both] == [0, 0]
+
+    found = remembering.load(path, ALPHABET)
+    assert found is not None
+    assert found[0].documents() in (["one"], ["two"])
+
+
+def test_what_cannot_be_saved_is_said(tmp_path: Path) -> None:
+    """A sentence, and nothing half written."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(durable.StateError, match="file"):
+        remembering.save(tmp_path / "file" / "memory", memory_of(note="x"), Mixer())
+
+
+# -- damaged, with a checksum that is right ----------------------------------------------------
+
+STORED = memory_of(note="the cat sat on the mat " * 9, gone="x" * 99, last="The mat. " * 9)
+STORED.forget("gone")
+HEADER, _, BODY = dumped(STORED).partition(b"\n")
+
+
+def live_or_refuse(data: bytes) -> None:
+    """Restore `data`; whatever comes of it learns, answers and forgets like a memory."""
+    try:
+        memory = Memory.restored(data, ALPHABET, at_most_bytes=FEWEST_BYTES)
+    except MemoryDamagedError:
+        return
+    mix = Mix(None, memory, Mixer.default(alone=True), learning=True, key="typed")
+    for symbol in ALPHABET.encode("the cat sat on the mat").tolist():
+        mix.observe(symbol)
+        np.testing.assert_allclose(1.0, mix.distribution().sum(), atol=1e-3)
+    for key in memory.documents():
+        memory.forget(key)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_damaged_arrays_do_no_harm(data: st.DataObject) -> None:
+    """Cycles, links to nowhere, counts of too many: refused, or wrong and nothing worse."""
+    body = bytearray(BODY)
+    lengths = json.loads(HEADER)["arrays"]
+    for _ in range(data.draw(st.integers(1, 4))):
+        array = data.draw(st.sampled_from([0, 1, 2, 6, 7, 8, 9, 10]))
+        words = np.frombuffer(BODY, np.uint32, lengths[array] // 4, sum(lengths[:array]))
+        at = int(data.draw(st.sampled_from(np.flatnonzero(words)[:4000].tolist())))
+        number = data.draw(st.sampled_from([0, 1, 7, 300, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF]))
+        at = sum(lengths[:array]) + 4 * at
+        body[at : at + 4] = number.to_bytes(4, "little")
+
+    live_or_refuse(HEADER + b"\n" + bytes(body))
+
+
+@pytest.mark.parametrize("value", [-1, 0, 1, 2**31, 2**32 - 1, 2**32, 1.5, float("nan"), None, "x"])
+def test_sizes_that_cannot_be_are_refused(value: object) -> None:
+    """Before anything is made as large."""
+    for at in range(len(json.loads(HEADER)["sizes"])):
+        header = json.loads(HEADER)
+        header["sizes"][at] = value
+        live_or_refuse(json.dumps(header).encode() + b"\n" + BODY)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("documents", lambda documents: {**documents, "twin": documents["note"]}),
+        ("documents", lambda documents: {"last": documents["last"]}),  # nobody's text
+        ("documents", lambda documents: {key: -1 for key in documents}),
+        ("leaving", lambda _: [-1]),
+        ("leaving", lambda _: [99]),
+        ("next_number", lambda _: 0),
+        ("next_number", lambda _: 1 << 40),
+        ("arrays", lambda arrays: [1 << 50, *arrays[1:]]),
+        ("version", lambda _: 2),
+    ],
+)
+def test_headers_that_contradict_are_refused(name: str, change: Callable[[Any], Any]) -> None:
+    """Documents, numbers and what is held fit together or are no memory."""
+    header = json.loads(HEADER)
+    header[name] = change(header[name])
+    with pytest.raises(MemoryDamagedError):
+        Memory.restored(json.dumps(header).encode() + b"\n" + BODY, ALPHABET)

@@ -4,6 +4,7 @@ What is damaged is only a convenience lost: the memory is built anew from the do
 """
 
 import hashlib
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 
@@ -18,8 +19,15 @@ MAGIC = b"afterword memory 1\n"
 _DIGEST_BYTES = 32
 
 
-def save(path: Path, memory: Memory, mixer: Mixer) -> None:
-    """Replace what is at `path`. Raises durable.StateError; what was there before then remains."""
+def save(path: Path, memory: Memory, mixer: Mixer, *, without: Collection[str] = ()) -> None:
+    """Replace what is at `path`; `without` some documents, such as those that are open, unsaved.
+
+    Those are taken out of a copy, which takes as many bytes again; the memory itself is left as it
+    is. Raises durable.StateError; what was there before then remains. To save in another thread
+    than the one that types, give it `memory.copy(without=...)` and `mixer.copy()`.
+    """
+    if any(memory.holds(key) for key in without):
+        memory = memory.copy(without=without)
     values = mixer.values.astype("<f4").tobytes()
     digest = hashlib.sha256()
     with durable.writer(path) as file:

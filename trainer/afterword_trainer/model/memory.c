@@ -1,8 +1,10 @@
 /* The inner loops of memory.py and mixing.py, which say what they mean and own what they work on.
 
    In the order of this file: a place in a text; how often symbols followed short contexts; where
-   long contexts were seen; documents; what comes next, by all of these and by a network; learning
-   from what came. Needs no more than C99; one thread at a time.
+   long contexts were seen; documents, learned and forgotten; the whole as arrays to be stored, and
+   whether arrays that were stored are a memory; what comes next, by all of these and by a network;
+   learning from what came; what Python must know of this file. Needs no more than C99; one thread
+   at a time. Symbols that come in were checked by Python; arrays that come in, by memory_sound.
 */
 
 #include <math.h>
@@ -15,6 +17,7 @@
 #define MAX_SYMBOLS 8192
 #define START 257     /* the symbol that stands before the text of a document */
 #define DEAD 0xFFFFu  /* a symbol that was forgotten */
+#define ANY_SYMBOL 0x10000 /* more than any uint16_t is, so that none looks beyond its table */
 #define NONE 0xFFFFFFFFu
 #define HEAD_BITS 18  /* of a chain's table of heads */
 #define MULTIPLIER 0x9E3779B97F4A7C15ull
@@ -53,7 +56,7 @@ typedef struct {
 } Place;
 
 typedef struct {
-    uint16_t symbol;
+    uint16_t symbol, unused; /* always 0, so that no byte that is stored is there by chance */
     uint32_t count, next;
 } Entry;
 
@@ -78,7 +81,7 @@ typedef struct {
 
 typedef struct {
     Sizes n;
-    uint16_t *fold;               /* (n_symbols,): 0 for what is no letter, else which one it is */
+    uint16_t *fold;               /* (ANY_SYMBOL,): 0 for what is no letter, else which one it is */
     uint16_t *text;               /* (n_text,) */
     uint32_t *previous[N_CHAINS]; /* (n_text,) */
     uint32_t *head[N_CHAINS];     /* (1 << HEAD_BITS,) */
@@ -86,6 +89,11 @@ typedef struct {
     Entry *entries;
     uint32_t *count0; /* (n_symbols,) */
     Segment *segments;
+
+    /* What follows from the above, and is not stored. */
+    uint32_t n_free;   /* entries that may be used again */
+    uint32_t *newest;  /* (2 * segment_room,) by hash of a document: its newest segment */
+    uint32_t *earlier; /* (n_segments,) the segment before of the same document */
 } Memory;
 
 /* All that is learned about how to mix; mixing.py stores it as one array of floats. */
@@ -98,6 +106,7 @@ typedef struct {
     float by_size[N_SIZES][N_EXPERTS];
     float truth[N_LENGTHS][N_POINTS]; /* how often a top symbol so sure came true */
 } Mixer;
+#define MOST_WEIGHT 1000.0f /* no sum of them overflows; those that are learned stay under ten */
 
 typedef struct {
     int level, total, spread; /* which escape */
@@ -196,69 +205,102 @@ static void *resized(void *array, uint64_t bytes) {
     return larger;
 }
 
+/* Room for more contexts: those that nothing follows any more go, and if that is not enough the
+   table is made twice as large. */
+static void more_nodes(Memory *memory) {
+    Node *old = memory->nodes;
+    uint32_t n_old = memory->n.node_mask + 1, n_alive = 0;
+    for (uint32_t i = 0; i < n_old; i++) n_alive += old[i].total != 0;
+    if (n_alive >= n_old / 2) memory->n.node_mask = 2 * n_old - 1;
+    uint64_t bytes = (memory->n.node_mask + 1ull) * sizeof(Node);
+    memory->nodes = memset(resized(NULL, bytes), 0, bytes);
+    memory->n.n_nodes = n_alive;
+    for (uint32_t i = 0; i < n_old; i++)
+        if (old[i].total) *node_of(memory, old[i].key) = old[i];
+    free(old);
+}
+
 static Node *node_made(Memory *memory, uint64_t key) {
     Node *node = node_of(memory, key);
     if (node->key) return node;
-    if (++memory->n.n_nodes > memory->n.node_mask / 4 * 3) {
-        Node *old = memory->nodes;
-        uint32_t n_old = memory->n.node_mask + 1;
-        memory->n.node_mask = 2 * n_old - 1;
-        memory->nodes = resized(NULL, 2ull * n_old * sizeof *old);
-        memset(memory->nodes, 0, 2ull * n_old * sizeof *old);
-        for (uint32_t i = 0; i < n_old; i++)
-            if (old[i].key) *node_of(memory, old[i].key) = old[i];
-        free(old);
+    if (memory->n.n_nodes >= memory->n.node_mask / 4 * 3) {
+        more_nodes(memory);
         node = node_of(memory, key);
     }
+    memory->n.n_nodes++;
     *node = (Node){key, NONE, 0};
     return node;
+}
+
+/* The entry of `symbol` among those that followed a context, or NONE. */
+static uint32_t entry_of(const Memory *memory, const Node *node, uint16_t symbol) {
+    uint32_t at = node->first;
+    while (at != NONE && memory->entries[at].symbol != symbol) at = memory->entries[at].next;
+    return at;
+}
+
+/* An entry nobody uses: one that was given back, or a new one. */
+static uint32_t entry_made(Memory *memory) {
+    uint32_t at = memory->n.free_entry;
+    if (at != NONE) {
+        memory->n.free_entry = memory->entries[at].next;
+        memory->n_free--;
+        return at;
+    }
+    if (memory->n.n_entries == memory->n.entry_room) {
+        memory->n.entry_room += memory->n.entry_room / 2;
+        memory->entries =
+            resized(memory->entries, (uint64_t)memory->n.entry_room * sizeof(Entry));
+    }
+    return memory->n.n_entries++;
+}
+
+/* Send for the nodes before they are needed: waiting for memory is most of what counting takes. */
+static void send_for_nodes(const Memory *memory, const uint64_t *keys, uint32_t longest) {
+    for (uint32_t k = 1; k <= longest; k++)
+        __builtin_prefetch(&memory->nodes[(uint32_t)(keys[k] >> 20) & memory->n.node_mask]);
 }
 
 static void count(Memory *memory, const Place *place, uint16_t symbol) {
     uint64_t keys[COUNTED + 1];
     uint32_t longest = context_keys(place, keys);
-    for (uint32_t k = 1; k <= longest; k++)
-        __builtin_prefetch(&memory->nodes[(uint32_t)(keys[k] >> 20) & memory->n.node_mask]);
+    send_for_nodes(memory, keys, longest);
     memory->count0[symbol]++;
     for (uint32_t k = 1; k <= longest; k++) {
         Node *node = node_made(memory, keys[k]);
         node->total++;
-        uint32_t at = node->first;
-        while (at != NONE && memory->entries[at].symbol != symbol) at = memory->entries[at].next;
+        uint32_t at = entry_of(memory, node, symbol);
         if (at != NONE) {
             memory->entries[at].count++;
             continue;
         }
-        if (memory->n.free_entry != NONE) {
-            at = memory->n.free_entry;
-            memory->n.free_entry = memory->entries[at].next;
-        } else {
-            if (memory->n.n_entries == memory->n.entry_room) {
-                memory->n.entry_room += memory->n.entry_room / 2;
-                memory->entries = resized(
-                    memory->entries, (uint64_t)memory->n.entry_room * sizeof(Entry));
-            }
-            at = memory->n.n_entries++;
-        }
-        memory->entries[at] = (Entry){symbol, 1, node->first};
+        at = entry_made(memory);
+        memory->entries[at] = (Entry){symbol, 0, 1, node->first};
         node->first = at;
     }
 }
 
+/* The reverse. What was never counted is passed over: only a memory that was restored from other
+   than its own arrays can come to that. */
 static void uncount(Memory *memory, const Place *place, uint16_t symbol) {
     uint64_t keys[COUNTED + 1];
     uint32_t longest = context_keys(place, keys);
-    memory->count0[symbol]--;
+    send_for_nodes(memory, keys, longest);
+    if (memory->count0[symbol]) memory->count0[symbol]--;
     for (uint32_t k = 1; k <= longest; k++) {
         Node *node = node_of(memory, keys[k]);
-        node->total--;
+        if (!node->key) continue;
         uint32_t *link = &node->first;
-        while (memory->entries[*link].symbol != symbol) link = &memory->entries[*link].next;
+        while (*link != NONE && memory->entries[*link].symbol != symbol)
+            link = &memory->entries[*link].next;
         uint32_t at = *link;
+        if (at == NONE) continue;
+        node->total--;
         if (--memory->entries[at].count) continue;
         *link = memory->entries[at].next;
         memory->entries[at].next = memory->n.free_entry;
         memory->n.free_entry = at;
+        memory->n_free++;
     }
 }
 
@@ -309,8 +351,6 @@ static int same_letters(const Memory *memory, const Place *place, uint32_t at) {
     return 1;
 }
 
-uint64_t memory_bytes(Memory *memory);
-
 /* -- documents -------------------------------------------------------------------------------- */
 
 static void room_for_text(Memory *memory, uint32_t n) {
@@ -322,19 +362,47 @@ static void room_for_text(Memory *memory, uint32_t n) {
             resized(memory->previous[chain], (uint64_t)memory->n.text_room * sizeof(uint32_t));
 }
 
+/* Where the table of newest segments has, or would have, that of `document`. */
+static uint32_t *newest_of(const Memory *memory, uint32_t document) {
+    uint32_t room = 2 * memory->n.segment_room;
+    uint32_t at = (uint32_t)(scrambled(document + 1ull) % room);
+    while (memory->newest[at] != NONE &&
+           memory->segments[memory->newest[at]].document != document)
+        at = at + 1 == room ? 0 : at + 1;
+    return &memory->newest[at];
+}
+
+static void index_segment(Memory *memory, uint32_t i) {
+    uint32_t *newest = newest_of(memory, memory->segments[i].document);
+    memory->earlier[i] = *newest;
+    *newest = i;
+}
+
+/* So that a document is found without a look at all the others. */
+static void index_segments(Memory *memory) {
+    memset(memory->newest, 0xFF, 2ull * memory->n.segment_room * sizeof(uint32_t));
+    for (uint32_t i = 0; i < memory->n.n_segments; i++) index_segment(memory, i);
+}
+
+static void room_for_segment(Memory *memory) {
+    if (memory->n.n_segments < memory->n.segment_room) return;
+    uint64_t room = memory->n.segment_room *= 2;
+    memory->segments = resized(memory->segments, room * sizeof(Segment));
+    memory->newest = resized(memory->newest, 2 * room * sizeof(uint32_t));
+    memory->earlier = resized(memory->earlier, room * sizeof(uint32_t));
+    index_segments(memory);
+}
+
 /* A stretch of `document` begins at `place`, with its context before it, so that matches reach
    back over the seam. */
 static Segment *begin_segment(Memory *memory, uint32_t document, const Place *place) {
-    if (memory->n.n_segments == memory->n.segment_room) {
-        memory->n.segment_room *= 2;
-        memory->segments = resized(
-            memory->segments, (uint64_t)memory->n.segment_room * sizeof(Segment));
-    }
+    room_for_segment(memory);
     room_for_text(memory, REACH);
-    Segment *segment = &memory->segments[memory->n.n_segments++];
+    Segment *segment = &memory->segments[memory->n.n_segments];
     segment->place = *place;
     segment->document = document;
     segment->start = memory->n.n_text;
+    index_segment(memory, memory->n.n_segments++);
     for (uint32_t k = place->n_recent; k >= 1; k--) {
         for (int chain = 0; chain < N_CHAINS; chain++)
             memory->previous[chain][memory->n.n_text] = NONE;
@@ -355,15 +423,28 @@ static void append(Memory *memory, Segment *segment, Place *place, uint16_t symb
     place_observe(memory, place, symbol);
 }
 
+/* Bytes of each array by the room in it. */
+static uint64_t text_bytes(uint64_t room) { return room * (2 + 4 * N_CHAINS); }
+static uint64_t segment_bytes(uint64_t room) { return room * (sizeof(Segment) + 3 * 4); }
+
+/* What arrays of such sizes take. */
+static uint64_t bytes_of(const Sizes *n) {
+    return text_bytes(n->text_room) + (n->node_mask + 1ull) * sizeof(Node) +
+           (uint64_t)n->entry_room * sizeof(Entry) + segment_bytes(n->segment_room) +
+           n->n_symbols * 4ull + N_CHAINS * (sizeof(uint32_t) << HEAD_BITS);
+}
+
+uint64_t memory_bytes(const Memory *memory) { return bytes_of(&memory->n); }
+
 /* Whether one symbol more fits without the arrays growing to more than `limit` bytes in all. */
-static int has_room(Memory *memory, uint64_t limit) {
+static int has_room(const Memory *memory, uint64_t limit) {
     const Sizes *n = &memory->n;
     uint64_t growth = 0;
-    if (n->n_text + REACH + 1 > n->text_room)
-        growth += (n->text_room / 2 + REACH) * (uint64_t)(2 + 4 * N_CHAINS);
+    if (n->n_text + REACH + 1 > n->text_room) growth += text_bytes(n->text_room / 2 + REACH);
     if (n->n_nodes + COUNTED > n->node_mask / 4 * 3) growth += (n->node_mask + 1ull) * sizeof(Node);
-    if (n->n_entries + COUNTED > n->entry_room) growth += n->entry_room / 2 * (uint64_t)sizeof(Entry);
-    if (n->n_segments == n->segment_room) growth += n->segment_room * (uint64_t)sizeof(Segment);
+    if (n->n_entries + COUNTED > n->entry_room + memory->n_free)
+        growth += n->entry_room / 2 * (uint64_t)sizeof(Entry);
+    if (n->n_segments == n->segment_room) growth += segment_bytes(n->segment_room);
     return !growth || memory_bytes(memory) + growth <= limit;
 }
 
@@ -383,6 +464,17 @@ uint32_t memory_learn(Memory *memory, uint32_t document, Place *place, const uin
     return n;
 }
 
+/* The places of one segment are linked again, in the order of the text. */
+static void link_segment(Memory *memory, const Segment *segment) {
+    Place place = segment->place;
+    for (uint32_t at = segment->start; at < segment->first; at++)
+        for (int chain = 0; chain < N_CHAINS; chain++) memory->previous[chain][at] = NONE;
+    for (uint32_t at = segment->first; at < segment->end; at++) {
+        link_place(memory, &place, at);
+        place_observe(memory, &place, memory->text[at]);
+    }
+}
+
 /* Leave out what is dead: the text moves together, and the places are linked anew. */
 static void compact(Memory *memory) {
     uint32_t n_kept = 0, to = 0;
@@ -396,39 +488,70 @@ static void compact(Memory *memory) {
         segment.start = to;
         segment.first = to + context;
         segment.end = to + length;
-        Place place = segment.place;
-        for (uint32_t at = segment.start; at < segment.first; at++)
-            for (int chain = 0; chain < N_CHAINS; chain++) memory->previous[chain][at] = NONE;
-        for (uint32_t at = segment.first; at < segment.end; at++) {
-            link_place(memory, &place, at);
-            place_observe(memory, &place, memory->text[at]);
-        }
+        link_segment(memory, &segment);
         to = segment.end;
         memory->segments[n_kept++] = segment;
     }
     memory->n.n_segments = n_kept;
     memory->n.n_text = to;
+    index_segments(memory);
 }
 
-/* Takes `document` out as if it had never been learned; returns how many symbols it had. */
-uint32_t memory_forget(Memory *memory, uint32_t document) {
-    uint32_t n_forgotten = 0;
-    for (uint32_t i = 0; i < memory->n.n_segments; i++) {
-        Segment *segment = &memory->segments[i];
-        if (segment->document != document) continue;
-        Place place = segment->place;
-        for (uint32_t at = segment->first; at < segment->end; at++) {
-            uint16_t symbol = memory->text[at];
-            uncount(memory, &place, symbol);
-            place_observe(memory, &place, symbol);
-        }
-        n_forgotten += segment->end - segment->first;
-        for (uint32_t at = segment->start; at < segment->end; at++) memory->text[at] = DEAD;
-        segment->first = segment->end;
+/* Close the gaps if they are more than half of the text; `in_need`, if they are a tenth of it. It
+   takes as long as learning a fifth of what is left. Returns whether there is more room now. */
+uint32_t memory_tidy(Memory *memory, int in_need) {
+    uint64_t text = memory->n.n_text, alive = memory->n.n_alive;
+    if (!(in_need ? 9 * text > 10 * (alive + memory->n.n_segments * (uint64_t)REACH)
+                  : text > 2 * alive + 65536))
+        return 0;
+    compact(memory);
+    return 1;
+}
+
+/* The place `at` dies. Links lead past those that died before, and the newest of a list is taken
+   off it, so that no walk wades through what was forgotten. */
+static void unlink_place(Memory *memory, const Place *place, uint32_t at) {
+    for (int chain = 0; chain < N_CHAINS; chain++) {
+        uint32_t *previous = memory->previous[chain], before = previous[at];
+        while (before != NONE && memory->text[before] == DEAD) before = previous[before];
+        previous[at] = before;
+        uint32_t key = chain_key(place, chain);
+        if (key != NONE && memory->head[chain][key] == at) memory->head[chain][key] = before;
     }
-    memory->n.n_alive -= n_forgotten;
-    if (memory->n.n_text > 2 * memory->n.n_alive + 65536) compact(memory);
-    return n_forgotten;
+    memory->text[at] = DEAD;
+}
+
+/* Take the first symbols out of a segment, `at_most` of them; returns how many. What stood before
+   the rest is dead, and stays as long as the rest needs something before it. */
+static uint32_t forget_in_segment(Memory *memory, Segment *segment, uint32_t at_most) {
+    uint32_t n = least(segment->end - segment->first, at_most);
+    for (uint32_t at = segment->start; at < segment->first; at++) memory->text[at] = DEAD;
+    for (uint32_t at = segment->first; at < segment->first + n; at++) {
+        uint16_t symbol = memory->text[at];
+        uncount(memory, &segment->place, symbol);
+        unlink_place(memory, &segment->place, at);
+        place_observe(memory, &segment->place, symbol);
+    }
+    segment->first += n;
+    segment->start = segment->first - least(segment->place.n_recent, segment->first - segment->start);
+    memory->n.n_alive -= n;
+    if (segment->first == segment->end) place_begin(&segment->place); /* it holds text, too */
+    return n;
+}
+
+/* Take `at_most` symbols of `document` out; returns how many. Once there are none left it is as if
+   the document had never been learned, whatever was learned or predicted in between. */
+uint32_t memory_forget(Memory *memory, uint32_t document, uint32_t at_most) {
+    uint32_t n = 0, *newest = newest_of(memory, document);
+    for (uint32_t i = *newest; i != NONE && n < at_most; i = memory->earlier[i]) {
+        Segment *segment = &memory->segments[i];
+        n += forget_in_segment(memory, segment, at_most - n);
+
+        /* The next call need not come by here; the last one stays, for it holds the slot. */
+        if (segment->first == segment->end && memory->earlier[i] != NONE)
+            *newest = memory->earlier[i];
+    }
+    return n;
 }
 
 /* -- the whole, as arrays to be stored -------------------------------------------------------- */
@@ -463,12 +586,25 @@ static void **array_of(Memory *memory, int i, uint64_t *used, uint64_t *held) {
 void memory_free(Memory *memory) {
     uint64_t used, held;
     for (int i = 0; i < N_ARRAYS; i++) free(*array_of(memory, i, &used, &held));
+    free(memory->newest);
+    free(memory->earlier);
     free(memory->fold);
     free(memory);
 }
 
-/* An empty memory, or, with `sizes`, one whose arrays are as large and will be filled in. */
-Memory *memory_new(uint32_t n_symbols, const uint16_t *fold, const Sizes *sizes) {
+/* Whether arrays of such sizes can be made and grow as they should, within `limit` bytes. */
+static int sizes_are_sound(const Sizes *n, uint32_t n_symbols, uint64_t limit) {
+    return n->n_symbols == n_symbols && n->n_text <= n->text_room && n->n_alive <= n->n_text &&
+           n->node_mask >= 63 && (n->node_mask & (n->node_mask + 1)) == 0 &&
+           n->n_nodes <= n->node_mask / 4 * 3 && n->n_entries <= n->entry_room &&
+           n->entry_room >= 64 && n->n_segments <= n->segment_room && n->segment_room >= 1 &&
+           n->segment_room < 1u << 30 && bytes_of(n) <= limit;
+}
+
+/* An empty memory, or, with `sizes`, one whose arrays are as large and will be filled in; NULL
+   where there is no room for it or no memory has such sizes. `fold` is (n_symbols,). */
+Memory *memory_new(uint32_t n_symbols, const uint16_t *fold, const Sizes *sizes, uint64_t limit) {
+    if (sizes && !sizes_are_sound(sizes, n_symbols, limit)) return NULL;
     Memory *memory = calloc(1, sizeof *memory);
     uint64_t used, held;
     if (!memory) return NULL;
@@ -476,11 +612,13 @@ Memory *memory_new(uint32_t n_symbols, const uint16_t *fold, const Sizes *sizes)
                       : (Sizes){.n_symbols = n_symbols, .text_room = 1 << 14,
                                 .node_mask = (1 << 14) - 1, .entry_room = 1 << 14,
                                 .free_entry = NONE, .segment_room = 64};
-    memory->fold = malloc(n_symbols * sizeof *fold);
-    int complete = memory->fold != NULL;
+    memory->fold = calloc(ANY_SYMBOL, sizeof *fold);
+    memory->newest = malloc(2ull * memory->n.segment_room * sizeof(uint32_t));
+    memory->earlier = malloc(1ull * memory->n.segment_room * sizeof(uint32_t));
+    int complete = memory->fold && memory->newest && memory->earlier;
     for (int i = 0; i < N_ARRAYS; i++) {
         void **array = array_of(memory, i, &used, &held);
-        complete &= (*array = calloc(1, held)) != NULL;
+        complete &= (*array = calloc(1, held + 1)) != NULL; /* of 0 it might give NULL */
     }
     if (!complete) {
         memory_free(memory);
@@ -489,7 +627,22 @@ Memory *memory_new(uint32_t n_symbols, const uint16_t *fold, const Sizes *sizes)
     memcpy(memory->fold, fold, n_symbols * sizeof *fold);
     for (int chain = 0; chain < N_CHAINS; chain++)
         memset(memory->head[chain], 0xFF, sizeof(uint32_t) << HEAD_BITS);
+    memset(memory->newest, 0xFF, 2ull * memory->n.segment_room * sizeof(uint32_t));
     return memory;
+}
+
+/* One more memory that holds the same. */
+Memory *memory_copy(Memory *memory) {
+    Memory *copy = memory_new(memory->n.n_symbols, memory->fold, &memory->n, UINT64_MAX);
+    if (!copy) return NULL;
+    for (int i = 0; i < N_ARRAYS; i++) {
+        uint64_t used, held;
+        void *from = *array_of(memory, i, &used, &held);
+        memcpy(*array_of(copy, i, &used, &held), from, used);
+    }
+    copy->n_free = memory->n_free;
+    index_segments(copy);
+    return copy;
 }
 
 void *memory_array(Memory *memory, int i, uint64_t *used) {
@@ -497,23 +650,117 @@ void *memory_array(Memory *memory, int i, uint64_t *used) {
     return i < N_ARRAYS ? *array_of(memory, i, used, &held) : NULL;
 }
 
-uint64_t memory_bytes(Memory *memory) {
-    uint64_t total = 0, used, held;
-    for (int i = 0; i < N_ARRAYS; i++) array_of(memory, i, &used, &held), total += held;
-    return total;
-}
-
 void memory_sizes(const Memory *memory, Sizes *sizes) { *sizes = memory->n; }
 
-/* The next stretch from `i` on that is alive: its document, first and end; the number after it. */
-uint32_t memory_stretch(const Memory *memory, uint32_t i, uint32_t found[3]) {
+uint32_t memory_length(const Memory *memory) { return memory->n.n_alive; }
+
+typedef struct {
+    uint32_t document, n;
+    const uint16_t *text;
+    Place place;
+} Stretch;
+
+/* The next stretch from number `i` on that is alive; returns the number after it, or 0. */
+uint32_t memory_stretch(const Memory *memory, uint32_t i, Stretch *found) {
     for (; i < memory->n.n_segments; i++) {
         const Segment *segment = &memory->segments[i];
         if (segment->first == segment->end) continue;
-        found[0] = segment->document, found[1] = segment->first, found[2] = segment->end;
+        *found = (Stretch){segment->document, segment->end - segment->first,
+                           memory->text + segment->first, segment->place};
         return i + 1;
     }
     return 0;
+}
+
+/* -- whether arrays that were stored are a memory ---------------------------------------------- */
+
+/* Every link leads to an older place, so that each walk ends. */
+static int links_are_sound(const Memory *memory) {
+    uint32_t n_text = memory->n.n_text;
+    for (int chain = 0; chain < N_CHAINS; chain++) {
+        for (uint32_t at = 0; at < n_text; at++) {
+            uint32_t before = memory->previous[chain][at];
+            if (before != NONE && before >= at) return 0;
+        }
+        for (uint32_t key = 0; key < 1u << HEAD_BITS; key++) {
+            uint32_t at = memory->head[chain][key];
+            if (at != NONE && at >= n_text) return 0;
+        }
+    }
+    return 1;
+}
+
+static int place_is_sound(const Memory *memory, const Place *place) {
+    for (int i = 0; i < REACH; i++)
+        if (place->recent[i] >= memory->n.n_symbols) return 0;
+    return place->n_recent >= 1 && place->n_recent <= REACH;
+}
+
+/* Segments lie in order, what lives in them is text, and it adds up. */
+static int segments_are_sound(const Memory *memory) {
+    uint64_t n_alive = 0;
+    uint32_t from = 0;
+    for (uint32_t at = 0; at < memory->n.n_text; at++)
+        if (memory->text[at] >= memory->n.n_symbols && memory->text[at] != DEAD) return 0;
+    for (uint32_t i = 0; i < memory->n.n_segments; i++) {
+        const Segment *segment = &memory->segments[i];
+        if (!(from <= segment->start && segment->start <= segment->first &&
+              segment->first <= segment->end && segment->end <= memory->n.n_text &&
+              place_is_sound(memory, &segment->place)))
+            return 0;
+        for (uint32_t at = segment->first; at < segment->end; at++)
+            if (memory->text[at] == DEAD) return 0;
+        n_alive += segment->end - segment->first;
+        from = segment->end;
+    }
+    return n_alive == memory->n.n_alive;
+}
+
+/* Each entry is in one list, once; a list has no symbol twice, and its counts add up. `used` marks
+   entries and `last_node` by symbol the list that had it last; both come filled with zeros. */
+static int counts_are_sound(const Memory *memory, uint8_t *used, uint32_t *last_node) {
+    const Sizes *n = &memory->n;
+    uint32_t n_used = 0, n_nodes = 0;
+    for (uint32_t i = 0; i <= n->node_mask; i++) {
+        const Node *node = &memory->nodes[i];
+        uint64_t total = 0;
+        if (!node->key) continue;
+        n_nodes++;
+        for (uint32_t at = node->first; at != NONE; at = memory->entries[at].next) {
+            if (at >= n->n_entries || used[at]) return 0;
+            const Entry *entry = &memory->entries[at];
+            if (entry->symbol >= n->n_symbols || !entry->count) return 0;
+            if (last_node[entry->symbol] == i + 1) return 0;
+            last_node[entry->symbol] = i + 1;
+            used[at] = 1;
+            n_used++;
+            total += entry->count;
+        }
+        if (total != node->total || total > n->n_alive) return 0;
+    }
+    for (uint32_t at = n->free_entry; at != NONE; at = memory->entries[at].next) {
+        if (at >= n->n_entries || used[at]) return 0;
+        used[at] = 1;
+        n_used++;
+    }
+    return n_used == n->n_entries && n_nodes == n->n_nodes;
+}
+
+/* Whether the arrays that were filled in are those of a memory, so that nothing that is done with
+   it can go wrong; that the counts are those of the text is left to the checksum. To be called
+   once, before the memory is used. */
+uint32_t memory_sound(Memory *memory) {
+    uint8_t *used = calloc(memory->n.n_entries + 1ull, 1);
+    uint32_t *last_node = calloc(memory->n.n_symbols, sizeof *last_node);
+    int sound = used && last_node && links_are_sound(memory) && segments_are_sound(memory) &&
+                counts_are_sound(memory, used, last_node);
+    free(used);
+    free(last_node);
+    if (!sound) return 0;
+    for (uint32_t at = memory->n.free_entry; at != NONE; at = memory->entries[at].next)
+        memory->n_free++;
+    index_segments(memory);
+    return 1;
 }
 
 /* -- what comes next -------------------------------------------------------------------------- */
@@ -557,17 +804,20 @@ static int class_of_spread(int distinct, float total) {
 static void refine(
     Trace *trace, const Mixer *mixer, float *p, uint32_t n_symbols, int level, int from, int to) {
     const float discount = level ? 0.6f : 0.0f; /* of 0 to 0.8, the best on notes, prose and verse */
-    float total = 0, kept = 0;
+    float total = 0;
     for (int i = from; i < to; i++) total += trace->shares[i];
     if (total <= 0) return;
     Refinement *refinement = &trace->refinements[trace->n_refinements++];
     *refinement = (Refinement){level, class_of_total(total),
                                class_of_spread(to - from, total), from, to};
     float escape = mixer->escape[level][refinement->total][refinement->spread];
-    for (int i = from; i < to; i++) kept += trace->shares[i] -= discount;
+
+    /* Not added up one by one: that rounds by the order of the entries, in which what was forgotten
+       leaves its trace. Counts add up exactly. */
+    float kept = total - discount * (float)(to - from);
     for (uint32_t s = 0; s < n_symbols; s++) p[s] *= escape;
     for (int i = from; i < to; i++) {
-        trace->shares[i] /= kept;
+        trace->shares[i] = (trace->shares[i] - discount) / kept;
         p[trace->symbols[i]] += (1 - escape) * trace->shares[i];
     }
 }
@@ -642,12 +892,10 @@ static void find_candidates(
     }
 }
 
-/* The distribution by contexts of every length, from none to the longest match. */
-static void by_orders(const Memory *memory, const uint64_t *keys, uint32_t longest,
-                      const Candidates *found, const Mixer *mixer, Trace *trace) {
+/* Refine by what was counted: after no context, then after those of 1 to 5 symbols. */
+static void by_counts(const Memory *memory, const uint64_t *keys, uint32_t longest,
+                      const Mixer *mixer, Trace *trace, float *p) {
     uint32_t n_symbols = memory->n.n_symbols;
-    float *p = trace->orders;
-    for (uint32_t s = 0; s < n_symbols; s++) p[s] = 1.0f / (float)n_symbols;
     int to[COUNTED + 1] = {0};
     for (uint32_t s = 0; s < n_symbols; s++)
         if (memory->count0[s]) put(trace, &to[0], (uint16_t)s, (float)memory->count0[s]);
@@ -677,11 +925,13 @@ static void by_orders(const Memory *memory, const uint64_t *keys, uint32_t longe
         refine(trace, mixer, p, n_symbols, k, k * MAX_SYMBOLS, to[k]);
         if (k == LOW_ORDER) memcpy(trace->low, p, n_symbols * sizeof *p);
     }
-    trace->n_shares = VOTES_FROM;
     if (trace->length < LOW_ORDER) memcpy(trace->low, p, n_symbols * sizeof *p);
-    memcpy(trace->middle, p, n_symbols * sizeof *p);
+}
 
-    /* Each set of candidates counts once, with the longest context that all of it shares. */
+/* Refine by what followed longer matches, the shorter bounds first. Each set of candidates counts
+   once, with the longest context that all of it shares. */
+static void by_matches(uint32_t n_symbols, const Candidates *found, const Mixer *mixer,
+                       Trace *trace, float *p) {
     int n_at_least[N_BOUNDS + 1] = {0};
     for (int b = 0; b < N_BOUNDS; b++)
         for (int i = 0; i < found->n; i++) n_at_least[b] += found->length[i] >= bounds[b];
@@ -693,6 +943,19 @@ static void by_orders(const Memory *memory, const uint64_t *keys, uint32_t longe
                 vote(trace, from, found->symbol[i], 1 + 3.0f / (float)++rank);
         refine(trace, mixer, p, n_symbols, 1 + COUNTED + b, from, trace->n_shares);
     }
+}
+
+/* The distributions by contexts of up to three symbols, by all that are counted, and by those of
+   every length: each is where the next begins. */
+static void by_orders(const Memory *memory, const uint64_t *keys, uint32_t longest,
+                      const Candidates *found, const Mixer *mixer, Trace *trace) {
+    uint32_t n_symbols = memory->n.n_symbols;
+    float *p = trace->orders;
+    for (uint32_t s = 0; s < n_symbols; s++) p[s] = 1.0f / (float)n_symbols;
+    by_counts(memory, keys, longest, mixer, trace, p);
+    memcpy(trace->middle, p, n_symbols * sizeof *p);
+    trace->n_shares = VOTES_FROM;
+    by_matches(n_symbols, found, mixer, trace, p);
 }
 
 /* The distribution by orders, refined by what followed the same two words. */
@@ -752,13 +1015,70 @@ static int sureness(float p) {
     return i;
 }
 
-static void weights_of(const Mixer *mixer, const Trace *trace, float weights[N_EXPERTS]) {
+/* 1) What each expert says, and its logarithms; returns how sure the network is of its first. */
+static float ask_experts(const Memory *memory, const Place *place, const Mixer *mixer,
+                         const float *logits, Trace *trace) {
+    uint32_t n_symbols = memory->n.n_symbols;
+    uint64_t keys[COUNTED + 1];
+    uint32_t longest = context_keys(place, keys);
+    send_for_nodes(memory, keys, longest);
+    trace->n_refinements = trace->n_shares = 0;
+    trace->uses[LOW] = trace->uses[MIDDLE] = trace->uses[ORDERS] = 1;
+    trace->uses[NETWORK] = trace->uses[WORD] = trace->uses[MATCH] = 0;
+
+    Walks walks;
+    Candidates found;
+    walk(memory, place, &walks);
+    find_candidates(memory, place, &walks, &found);
+    by_orders(memory, keys, longest, &found, mixer, trace);
+    by_words(memory, place, &walks, mixer, trace);
+    by_match(&found, mixer, trace);
+    for (uint32_t s = 0; s < n_symbols; s++) {
+        trace->logs[LOW][s] = fast_log2(trace->low[s] + 1e-8f);
+        trace->logs[MIDDLE][s] = fast_log2(trace->middle[s] + 1e-8f);
+        trace->logs[ORDERS][s] = fast_log2(trace->orders[s] + 1e-8f);
+        trace->logs[WORD][s] = fast_log2(trace->words[s] + 1e-8f);
+    }
+    if (!logits) return 0;
+    float network_top = by_network(logits, trace->logs[NETWORK], n_symbols);
+    trace->uses[NETWORK] = network_top > 0; /* not if it is no number */
+    return trace->uses[NETWORK] ? network_top : 0;
+}
+
+/* 2) How far each is believed here. */
+static void weigh(const Memory *memory, const Place *place, const Mixer *mixer, float network_top,
+                  Trace *trace, float weights[N_EXPERTS]) {
+    float orders_top = 0;
+    for (uint32_t s = 0; s < memory->n.n_symbols; s++)
+        orders_top = trace->orders[s] > orders_top ? trace->orders[s] : orders_top;
+    int size = 0;
+    while (size < N_SIZES - 1 && memory->n.n_alive >> (size + 6)) size++;
+    trace->size = size;
+    trace->sureness = sureness(orders_top) * N_SURENESS +
+                      (trace->uses[NETWORK] ? sureness(network_top) : 0);
+    trace->letters = (int)least(place->letters, 7) + 8 * trace->uses[WORD];
     for (int i = 0; i < N_EXPERTS; i++)
         weights[i] = mixer->by_length[trace->length][i] + mixer->by_sureness[trace->sureness][i] +
                      mixer->by_letters[trace->letters][i] + mixer->by_size[trace->size][i];
 }
 
-/* Move the top symbol's probability towards how often it came true when it was so high. */
+/* 3) The mix, in the logit domain. */
+static void mix(const float weights[N_EXPERTS], uint32_t n_symbols, Trace *trace, float *p) {
+    float top = -1e30f, sum = 0, *mixed = trace->mixed;
+    for (uint32_t s = 0; s < n_symbols; s++)
+        mixed[s] = weights[LOW] * trace->logs[LOW][s] + weights[MIDDLE] * trace->logs[MIDDLE][s] +
+                   weights[ORDERS] * trace->logs[ORDERS][s] + weights[WORD] * trace->logs[WORD][s];
+    if (trace->uses[NETWORK])
+        for (uint32_t s = 0; s < n_symbols; s++)
+            mixed[s] += weights[NETWORK] * trace->logs[NETWORK][s];
+    if (trace->uses[MATCH]) mixed[trace->match_symbol] += weights[MATCH] * trace->match_stretched;
+    for (uint32_t s = 0; s < n_symbols; s++) top = mixed[s] > top ? mixed[s] : top;
+    for (uint32_t s = 0; s < n_symbols; s++) sum += mixed[s] = fast_exp2(mixed[s] - top);
+    for (uint32_t s = 0; s < n_symbols; s++) p[s] = mixed[s] /= sum;
+}
+
+/* 4) The last correction: the top symbol's probability moves towards how often one came true that
+   was so high. */
 static void correct(const Mixer *mixer, Trace *trace, float *p, uint32_t n_symbols) {
     int top = 0;
     for (uint32_t s = 1; s < n_symbols; s++)
@@ -773,8 +1093,15 @@ static void correct(const Mixer *mixer, Trace *trace, float *p, uint32_t n_symbo
     float seen = (1 - trace->point_share) * truth[trace->point] +
                  trace->point_share * truth[trace->point + 1];
     float after = 0.5f * (before + seen);
-    float others = (1 - after) / (1 - p[top] + 1e-9f);
-    for (uint32_t s = 0; s < n_symbols; s++) p[s] *= others;
+
+    /* The others are added up, for of 1 - p[top] little is left but rounding where that is sure;
+       where nothing is left of them at all, they are equal. */
+    float rest = 0;
+    p[top] = 0;
+    for (uint32_t s = 0; s < n_symbols; s++) rest += p[s];
+    float times = rest > 1e-6f ? (1 - after) / rest : 0;
+    float plus = rest > 1e-6f ? 0 : (1 - after) / (float)(n_symbols - 1);
+    for (uint32_t s = 0; s < n_symbols; s++) p[s] = p[s] * times + plus;
     p[top] = after;
 }
 
@@ -782,58 +1109,11 @@ static void correct(const Mixer *mixer, Trace *trace, float *p, uint32_t n_symbo
    network's `logits`, (n_symbols,). */
 void predict(const Memory *memory, const Place *place, const Mixer *mixer, const float *logits,
              Trace *trace, float *p) {
-    uint32_t n_symbols = memory->n.n_symbols;
-    Candidates found;
-    uint64_t keys[COUNTED + 1];
-    uint32_t longest = context_keys(place, keys);
-    for (uint32_t k = 1; k <= longest; k++)
-        __builtin_prefetch(&memory->nodes[(uint32_t)(keys[k] >> 20) & memory->n.node_mask]);
-    trace->n_refinements = trace->n_shares = 0;
-    trace->uses[NETWORK] = logits != NULL;
-    trace->uses[LOW] = trace->uses[MIDDLE] = trace->uses[ORDERS] = 1;
-    trace->uses[WORD] = trace->uses[MATCH] = 0;
-
-    /* 1) what each expert says */
-    Walks walks;
-    walk(memory, place, &walks);
-    find_candidates(memory, place, &walks, &found);
-    by_orders(memory, keys, longest, &found, mixer, trace);
-    by_words(memory, place, &walks, mixer, trace);
-    by_match(&found, mixer, trace);
-    float network_top = logits ? by_network(logits, trace->logs[NETWORK], n_symbols) : 0;
-    float orders_top = 0;
-    for (uint32_t s = 0; s < n_symbols; s++) {
-        orders_top = trace->orders[s] > orders_top ? trace->orders[s] : orders_top;
-        trace->logs[LOW][s] = fast_log2(trace->low[s] + 1e-8f);
-        trace->logs[MIDDLE][s] = fast_log2(trace->middle[s] + 1e-8f);
-        trace->logs[ORDERS][s] = fast_log2(trace->orders[s] + 1e-8f);
-        trace->logs[WORD][s] = fast_log2(trace->words[s] + 1e-8f);
-    }
-
-    /* 2) how far each is believed here */
-    int size = 0;
-    while (size < N_SIZES - 1 && memory->n.n_alive >> (size + 6)) size++;
-    trace->size = size;
-    trace->sureness = sureness(orders_top) * N_SURENESS + (logits ? sureness(network_top) : 0);
-    trace->letters = (int)least(place->letters, 7) + 8 * trace->uses[WORD];
     float weights[N_EXPERTS];
-    weights_of(mixer, trace, weights);
-
-    /* 3) the mix, in the logit domain */
-    float top = -1e30f, sum = 0, *mixed = trace->mixed;
-    for (uint32_t s = 0; s < n_symbols; s++)
-        mixed[s] = weights[LOW] * trace->logs[LOW][s] + weights[MIDDLE] * trace->logs[MIDDLE][s] +
-                   weights[ORDERS] * trace->logs[ORDERS][s] + weights[WORD] * trace->logs[WORD][s];
-    if (logits)
-        for (uint32_t s = 0; s < n_symbols; s++)
-            mixed[s] += weights[NETWORK] * trace->logs[NETWORK][s];
-    if (trace->uses[MATCH]) mixed[trace->match_symbol] += weights[MATCH] * trace->match_stretched;
-    for (uint32_t s = 0; s < n_symbols; s++) top = mixed[s] > top ? mixed[s] : top;
-    for (uint32_t s = 0; s < n_symbols; s++) sum += mixed[s] = fast_exp2(mixed[s] - top);
-    for (uint32_t s = 0; s < n_symbols; s++) p[s] = mixed[s] /= sum;
-
-    /* 4) the last correction */
-    correct(mixer, trace, p, n_symbols);
+    float network_top = ask_experts(memory, place, mixer, logits, trace);
+    weigh(memory, place, mixer, network_top, trace, weights);
+    mix(weights, memory->n.n_symbols, trace, p);
+    correct(mixer, trace, p, memory->n.n_symbols);
 }
 
 /* -- learning from what came ------------------------------------------------------------------ */
@@ -843,9 +1123,16 @@ static float moved(float value, float towards, float rate, float low, float high
     return value < low ? low : value > high ? high : value;
 }
 
+static void nudge(float *weight, float by) {
+    float after = *weight + by;
+    if (after > -MOST_WEIGHT && after < MOST_WEIGHT) *weight = after;
+}
+
 /* `symbol` came where `predict` left `trace`. */
 void learn(uint32_t n_symbols, Mixer *mixer, const Trace *trace, uint16_t symbol, float weight_rate,
            float rate) {
+    if (symbol >= n_symbols) return; /* `type` will say so */
+
     /* 1) weights, along the gradient of the logarithm of the probability */
     for (int i = 0; i < N_EXPERTS; i++) {
         float slope = 0;
@@ -857,10 +1144,11 @@ void learn(uint32_t n_symbols, Mixer *mixer, const Trace *trace, uint16_t symbol
             for (uint32_t s = 0; s < n_symbols; s++) slope -= trace->mixed[s] * trace->logs[i][s];
             slope += trace->logs[i][symbol];
         }
-        mixer->by_length[trace->length][i] += weight_rate * slope;
-        mixer->by_sureness[trace->sureness][i] += weight_rate * slope;
-        mixer->by_letters[trace->letters][i] += weight_rate * slope;
-        mixer->by_size[trace->size][i] += weight_rate * slope;
+        slope *= weight_rate;
+        nudge(&mixer->by_length[trace->length][i], slope);
+        nudge(&mixer->by_sureness[trace->sureness][i], slope);
+        nudge(&mixer->by_letters[trace->letters][i], slope);
+        nudge(&mixer->by_size[trace->size][i], slope);
     }
 
     /* 2) escapes, by expectation and maximisation a symbol at a time */
@@ -903,12 +1191,33 @@ void mixer_begin(Mixer *mixer, int with_network) {
     }
 }
 
-/* Sizes in bytes, for whoever allocates: place, mixer, trace, sizes. */
-uint32_t size_of(int what) {
-    switch (what) {
-    case 0: return sizeof(Place);
-    case 1: return sizeof(Mixer);
-    case 2: return sizeof(Trace);
-    default: return sizeof(Sizes);
-    }
+static int all_within(const float *values, int n, float low, float high) {
+    int within = 1;
+    for (int i = 0; i < n; i++) within &= values[i] >= low && values[i] <= high; /* nor NaN */
+    return within;
+}
+
+/* Whether these are numbers of which `predict` makes a distribution. */
+uint32_t mixer_sound(const Mixer *mixer) {
+    const float *weights = &mixer->by_length[0][0];
+    int n_weights = (int)(&mixer->truth[0][0] - weights);
+    return (uint32_t)(all_within(&mixer->escape[0][0][0], N_LEVELS * N_TOTALS * N_SPREADS,
+                                 0.001f, 0.999f) &&
+                      all_within(&mixer->match[0][0], N_BOUNDS * 3, 0.01f, 0.9999f) &&
+                      all_within(weights, n_weights, -MOST_WEIGHT, MOST_WEIGHT) &&
+                      all_within(&mixer->truth[0][0], N_LENGTHS * N_POINTS, 0.001f, 0.9999f));
+}
+
+/* -- what Python must know of this file -------------------------------------------------------- */
+
+/* A number by its name; 0 for an unknown one. */
+uint32_t constant(const char *name) {
+    static const struct { const char *name; uint32_t value; } known[] = {
+        {"place_bytes", sizeof(Place)}, {"mixer_bytes", sizeof(Mixer)},
+        {"trace_bytes", sizeof(Trace)}, {"sizes_bytes", sizeof(Sizes)},
+        {"n_arrays", N_ARRAYS},         {"most_symbols", MAX_SYMBOLS},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(known[i].name, name)) return known[i].value;
+    return 0;
 }

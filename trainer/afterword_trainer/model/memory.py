@@ -4,13 +4,18 @@ Contexts of up to five symbols are counted; longer ones, up to 32, are found whe
 before (a longest-match model with escape blending, after Cleary & Witten 1984; learned escapes).
 `mixing.py` asks it; this module owns what it holds: documents in, documents out, bytes bounded.
 The loops are in memory.c, for a Python step takes fifty times the time a keystroke leaves: see
-benchmarks/README.md. Knows symbols; knows neither text nor files. One thread at a time.
+benchmarks/README.md. Knows symbols; knows neither text nor files.
+
+One thread at a time. Each loop keeps the interpreter's lock, so `type`, `observe` and a prediction
+are whole also where threads take turns; learning, forgetting and storing are several steps each,
+and a second thread that changes the memory between them may crash the process. Whoever stores it
+in another thread stores a `copy`.
 """
 
 import ctypes
 import json
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +27,7 @@ from afterword_trainer.model.predictor import Symbols
 
 AT_MOST_BYTES = 256 << 20  # ten megabytes of text and more; a megabyte takes about thirty
 FEWEST_BYTES = 8 << 20  # an empty memory takes half of that
-MOST_SYMBOLS = 8192  # memory.c's MAX_SYMBOLS, twice the largest alphabet
+SLICE = 500  # symbols at one go: one millisecond to learn, two to forget
 
 
 class MemoryDamagedError(ValueError):
@@ -34,7 +39,7 @@ class Memory:
 
     def __init__(self, alphabet: Alphabet, *, at_most_bytes: int = AT_MOST_BYTES) -> None:
         """Raises ValueError for under 8 MB: a memory so small would hold nothing."""
-        assert alphabet.size <= MOST_SYMBOLS
+        assert alphabet.size <= _constant("most_symbols")
         if at_most_bytes < FEWEST_BYTES:
             raise ValueError(f"at_most_bytes {at_most_bytes} is under {FEWEST_BYTES}")
         self.n_symbols = alphabet.size
@@ -42,7 +47,9 @@ class Memory:
         self._at_most_bytes = at_most_bytes
         self._numbers: dict[str, int] = {}  # of documents, by key, the latest learned last
         self._next_number = 0
-        self.pointer = _Pointer(_library.memory_new(self.n_symbols, _at(self._fold), None))
+        self._leaving: list[int] = []  # numbers of documents that are being forgotten
+        self._n_changes = 0
+        self.pointer = self._empty()
 
     # -- documents -----------------------------------------------------------------------------
 
@@ -52,13 +59,28 @@ class Memory:
         Where there is no room the oldest documents go, and of one too large for the whole memory
         the end is kept. Raises ValueError for a symbol that the alphabet does not have.
         """
-        if symbols.size and int(symbols.max()) >= self.n_symbols:
-            raise ValueError(f"symbol {symbols.max()} is not among {self.n_symbols}")
-        self.forget(key)
-        self._learn(self._number(key), Place(), np.ascontiguousarray(symbols, np.uint16))
+        for _ in self.learn_in_slices(key, symbols, at_once=_ALL):
+            pass
+
+    def learn_in_slices(
+        self, key: str, symbols: Symbols, *, at_once: int = SLICE
+    ) -> Iterator[None]:
+        """As `learn`, `at_once` symbols between one item and the next: an event loop stays free.
+
+        The memory may be used in between, it holds what it has learned so far; in the end it is
+        bit for bit the one that `learn` makes. Ends early if meanwhile somebody else learns or
+        forgets `key`. Raises ValueError before the first item.
+        """
+        symbols = np.array(self._checked(symbols))  # a copy: the caller may go on editing
+        return self._learn_in_slices(key, symbols, at_once)
 
     def type(self, key: str, place: "Place", symbol: int) -> None:
-        """Learn one symbol more, typed at `place` in the document `key`; moves the place."""
+        """Learn one symbol more, typed at `place` in the document `key`; moves the place.
+
+        Raises ValueError for a symbol that the alphabet does not have.
+        """
+        if not 0 <= symbol < self.n_symbols:
+            raise ValueError(f"symbol {symbol} is not among {self.n_symbols}")
         number = self._numbers.get(key)
         if number is None:
             number = self._number(key)
@@ -66,71 +88,118 @@ class Memory:
 
     def forget(self, key: str) -> bool:
         """Take a document out, as if it had never been learned; whether there was one."""
+        there = key in self._numbers
+        for _ in self.forget_in_slices(key, at_once=_ALL):
+            pass
+        return there
+
+    def forget_in_slices(self, key: str, *, at_once: int = SLICE) -> Iterator[None]:
+        """As `forget`, `at_once` symbols between one item and the next.
+
+        The key is free from the first item on, and the memory may be used in between. Of a caller
+        who stops half-way the next to forget anything takes out the rest.
+        """
         number = self._numbers.pop(key, None)
         if number is None:
-            return False
-        _library.memory_forget(self.pointer, number)
-        return True
+            return
+        self._leaving.append(number)
+        while self._leaving:
+            self._n_changes += 1
+            if not _library.memory_forget(self.pointer, self._leaving[0], at_once):
+                del self._leaving[0]
+                continue
+            yield
+        _library.memory_tidy(self.pointer, False)
 
     def documents(self) -> list[str]:
         """Keys of the documents that it holds, the one that was begun last at the end."""
         return list(self._numbers)
 
+    def holds(self, key: str) -> bool:
+        """Whether there is a document of this name."""
+        return key in self._numbers
+
     def __len__(self) -> int:
         """How many symbols it holds."""
-        return int(self._sizes()[_N_ALIVE])
+        return int(_library.memory_length(self.pointer))
 
     @property
     def n_bytes(self) -> int:
         """What it takes; never more than it is allowed."""
         return int(_library.memory_bytes(self.pointer))
 
+    def copy(self, *, without: Collection[str] = ()) -> "Memory":
+        """One that holds the same, and learns on its own from here; `without` some documents.
+
+        It takes as many bytes again, and half a second a gigabyte.
+        """
+        twin = Memory.__new__(Memory)
+        twin.n_symbols, twin._fold = self.n_symbols, self._fold
+        twin._at_most_bytes = self._at_most_bytes
+        twin._numbers, twin._next_number = dict(self._numbers), self._next_number
+        twin._leaving, twin._n_changes = list(self._leaving), 0
+        twin.pointer = _Pointer(_library.memory_copy(self.pointer))
+        for key in without:
+            twin.forget(key)
+        return twin
+
     # -- as bytes ------------------------------------------------------------------------------
 
     def dump(self) -> Iterator[bytes]:
         """The whole memory, to be stored; whoever stores it adds a checksum.
 
-        It must not change until the last piece is taken: the pieces are read where they lie.
+        It must not change until the last piece is taken, for the pieces are read where they lie:
+        raises RuntimeError if it did. To store it and go on typing, store a `copy`.
         """
-        arrays = list(self._arrays())
+        n_changes = self._n_changes
         header = {
             "version": _VERSION,
             "alphabet": self._fold.tobytes().hex(),
             "documents": self._numbers,
+            "leaving": self._leaving,
             "next_number": self._next_number,
             "sizes": self._sizes().tolist(),
-            "arrays": [len(array) for array in arrays],
+            "arrays": [len(array) for array in self._arrays()],
         }
         yield json.dumps(header).encode() + b"\n"
-        for array in arrays:
-            yield bytes(array)
+        for i in range(_N_ARRAYS):
+            if self._n_changes != n_changes:
+                raise RuntimeError("the memory changed while it was stored; store a copy of it")
+            yield bytes(self._array(i))
 
     @classmethod
     def restored(
         cls, data: bytes | memoryview, alphabet: Alphabet, *, at_most_bytes: int = AT_MOST_BYTES
     ) -> "Memory":
-        """The memory that `dump` gave `data` of; only for data whose checksum was right.
+        """The memory that `dump` gave `data` of.
 
-        Raises MemoryDamagedError for anything else, and for another alphabet.
+        Raises MemoryDamagedError for anything else, for another alphabet, and for one of more
+        than `at_most_bytes`. Of data that was changed since, most is refused; what is not makes a
+        memory that may expect wrong things and does nothing worse: whoever stores it adds a
+        checksum.
         """
         memory = cls(alphabet, at_most_bytes=at_most_bytes)
         try:
             end = bytes(data[:_LONGEST_HEADER]).index(b"\n")
-            header, body = json.loads(bytes(data[:end])), data[end + 1 :]
+            header, body = json.loads(bytes(data[:end])), memoryview(data)[end + 1 :]
             known = header["version"], header["alphabet"]
             lengths = [int(n) for n in header["arrays"]]
-            sizes = np.array(header["sizes"], np.uint32)
+            sizes = _u32(header["sizes"])
             memory._numbers = {str(key): int(n) for key, n in header["documents"].items()}
+            memory._leaving = _u32(header["leaving"]).tolist()
             memory._next_number = int(header["next_number"])
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (*_UNREADABLE, RecursionError) as error:
             raise MemoryDamagedError("what was stored of the memory cannot be read") from error
         if known != (_VERSION, memory._fold.tobytes().hex()):
             raise MemoryDamagedError("what was stored of the memory is of another alphabet")
         if sum(lengths) != len(body) or sizes.shape != memory._sizes().shape:
             raise MemoryDamagedError("what was stored of the memory is not complete")
-        memory.pointer = _Pointer(
-            _library.memory_new(memory.n_symbols, _at(memory._fold), _at(sizes))
+        address = _library.memory_new(
+            memory.n_symbols, _at(memory._fold), _at(sizes), at_most_bytes
         )
+        if not address:
+            raise MemoryDamagedError("what was stored of the memory has impossible sizes")
+        memory.pointer = _Pointer(address)
         arrays = list(memory._arrays())
         if [len(array) for array in arrays] != lengths:
             raise MemoryDamagedError("what was stored of the memory does not fit together")
@@ -138,29 +207,65 @@ class Memory:
         for array in arrays:
             array[:] = body[at : at + len(array)]
             at += len(array)
+        if not (_library.memory_sound(memory.pointer) and memory._numbers_are_sound()):
+            raise MemoryDamagedError("what was stored of the memory contradicts itself")
         return memory
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _empty(self) -> "_Pointer":
+        address = _library.memory_new(self.n_symbols, _at(self._fold), None, 0)
+        return _Pointer(address)
 
     def _number(self, key: str) -> int:
         number = self._numbers[key] = self._next_number
         self._next_number += 1
         return number
 
+    def _numbers_are_sound(self) -> bool:
+        """Whether each document has a number of its own, and what is held belongs to one."""
+        numbers = [*self._numbers.values(), *self._leaving]
+        return (
+            len(set(numbers)) == len(numbers)
+            and all(0 <= number < self._next_number for number in numbers)
+            and self._next_number <= _ALL
+            and {stretch.document for stretch in self._stretches()} <= set(numbers)
+        )
+
+    def _checked(self, symbols: NDArray[Any]) -> Symbols:
+        """The same as the loops take them, who trust what they are given."""
+        if symbols.size and not 0 <= int(symbols.min()) <= int(symbols.max()) < self.n_symbols:
+            wrong = symbols.min() if symbols.min() < 0 else symbols.max()
+            raise ValueError(f"symbol {wrong} is not among {self.n_symbols}")
+        return np.ascontiguousarray(symbols, np.uint16)
+
     def _sizes(self) -> NDArray[np.uint32]:
-        sizes = np.zeros(_size_of(_SIZES) // 4, np.uint32)
+        sizes = np.zeros(_constant("sizes_bytes") // 4, np.uint32)
         _library.memory_sizes(self.pointer, _at(sizes))
         return sizes
 
-    def _arrays(self) -> Iterator[Any]:
-        """Views of the arrays in use, as bytes that can be written to."""
+    def _array(self, i: int) -> Any:
+        """A view of what is used of memory.c's array `i`, as bytes that can be written to."""
         used = ctypes.c_uint64()
-        for i in range(_N_ARRAYS):
-            where = _library.memory_array(self.pointer, i, ctypes.byref(used))
-            view = (ctypes.c_char * used.value).from_address(where)
-            yield memoryview(view).cast("B")
+        where = _library.memory_array(self.pointer, i, ctypes.byref(used))
+        return memoryview((ctypes.c_char * used.value).from_address(where)).cast("B")
+
+    def _arrays(self) -> Iterator[Any]:
+        return map(self._array, range(_N_ARRAYS))
+
+    def _learn_in_slices(self, key: str, symbols: Symbols, at_once: int) -> Iterator[None]:
+        yield from self.forget_in_slices(key, at_once=at_once)
+        if key in self._numbers:
+            return
+        number, place = self._number(key), Place()
+        for start in range(0, len(symbols), at_once):
+            if self._numbers.get(key) != number:
+                return
+            self._learn(number, place, symbols[start : start + at_once])
+            yield
 
     def _learn(self, number: int, place: "Place", symbols: Symbols) -> None:
+        self._n_changes += 1
         done = 0
         while True:
             rest = symbols[done:]
@@ -169,48 +274,56 @@ class Memory:
             )
             if done == len(symbols):
                 return
-            self._shrink(number)
+            if not _library.memory_tidy(self.pointer, True):
+                self._shrink(number)
 
     def _shrink(self, number_at_hand: int) -> None:
         """Learn the newest two thirds of it anew; the oldest go."""
         to_keep = 2 * len(self) // 3
-        kept: list[tuple[int, Symbols]] = []
-        for number, symbols in reversed(list(self._stretches())):
-            if to_keep > 0:
-                kept.append((number, symbols[-to_keep:].copy()))
-                to_keep -= len(symbols)
-        self.pointer = _Pointer(_library.memory_new(self.n_symbols, _at(self._fold), None))
-        for number, symbols in reversed(kept):
-            self._learn(number, Place(), symbols)
-        numbers = {number for number, _ in kept} | {number_at_hand}
+        kept: list[tuple[int, Place, Symbols]] = []
+        for stretch in reversed(list(self._stretches())):
+            if to_keep <= 0:
+                break
+            text = np.ctypeslib.as_array(stretch.text, (stretch.n_symbols,))
+            place, gone = Place(stretch.place), text[:-to_keep]
+            for symbol in gone[-_LONGEST_WORD:].tolist():
+                place.observe(self, symbol)
+            kept.append((stretch.document, place, text[-to_keep:].copy()))
+            to_keep -= stretch.n_symbols
+        self.pointer = self._empty()
+        for number, place, symbols in reversed(kept):
+            self._learn(number, place, symbols)
+        numbers = {number for number, _, _ in kept} | {number_at_hand}
         self._numbers = {key: n for key, n in self._numbers.items() if n in numbers}
 
-    def _stretches(self) -> Iterator[tuple[int, Symbols]]:
-        """(number of a document, symbols) of every stretch that was learned at one time."""
-        text = np.frombuffer(list(self._arrays())[_TEXT], np.uint16)
-        found = np.zeros(3, np.uint32)
-        after = 0
-        while after := _library.memory_stretch(self.pointer, after, _at(found)):
-            number, first, end = found.tolist()
-            yield number, text[first:end]
+    def _stretches(self) -> "Iterator[_Stretch]":
+        """What was learned at one time, the oldest first; valid until the memory changes."""
+        after, stretch = 0, _Stretch()
+        while after := _library.memory_stretch(self.pointer, after, ctypes.byref(stretch)):
+            yield stretch
+            stretch = _Stretch()
 
 
 class Place:
-    """Where in a text we are: the symbols and the words before it. A small value, copied often."""
+    """Where in a text we are: the symbols and the words before it. A small value, copied often.
+
+    Belongs to one alphabet, as a memory does.
+    """
 
     __slots__ = ("_bytes", "pointer")
 
-    def __init__(self, before: "Place | None" = None) -> None:
+    def __init__(self, before: "Place | bytes | None" = None) -> None:
         """At the beginning of a document, or where `before` is."""
+        raw = before._bytes.raw if isinstance(before, Place) else before
         self._bytes: ctypes.Array[ctypes.c_char] = ctypes.create_string_buffer(
-            before._bytes.raw if before else bytes(_PLACE_BYTES)
+            raw or bytes(_PLACE_BYTES), _PLACE_BYTES
         )
         self.pointer = ctypes.addressof(self._bytes)
-        if not before:
+        if not raw:
             _library.place_begin(self.pointer)
 
     def observe(self, memory: Memory, symbol: int) -> None:
-        """Move on by one symbol."""
+        """Move on by one symbol of the memory's alphabet."""
         _library.place_observe(memory.pointer, self.pointer, symbol)
 
 
@@ -229,7 +342,7 @@ class _Pointer:
 def _letter_ids(alphabet: Alphabet) -> Symbols:
     """Which letter each symbol is, case aside, 0 for none, (n_symbols,): words are made of them.
 
-    Not `words.letters`: here an apostrophe belongs to its word, and an underscore parts words.
+    Not `words.word_symbols`: here an apostrophe belongs to its word, and an underscore parts words.
     """
     letters = np.zeros(alphabet.size, np.uint16)
     letters[N_ASCII:N_BYTES] = np.arange(N_ASCII, N_BYTES)  # bytes beyond ASCII spell letters
@@ -258,22 +371,27 @@ def _load() -> Any:
             "`pip install`, which compiles it"
         ) from error
     pointer, i32, f32 = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
-    u16, u32 = ctypes.c_uint16, ctypes.c_uint32
+    u16, u32, u64 = ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64
     signatures: dict[str, tuple[Any, list[Any]]] = {
-        "size_of": (u32, [i32]),
+        "constant": (u32, [ctypes.c_char_p]),
         "place_begin": (None, [pointer]),
         "place_observe": (None, [pointer, pointer, u16]),
-        "memory_new": (pointer, [u32, pointer, pointer]),
+        "memory_new": (pointer, [u32, pointer, pointer, u64]),
+        "memory_copy": (pointer, [pointer]),
         "memory_free": (None, [pointer]),
-        "memory_learn": (u32, [pointer, u32, pointer, pointer, u32, ctypes.c_uint64]),
-        "memory_forget": (u32, [pointer, u32]),
+        "memory_learn": (u32, [pointer, u32, pointer, pointer, u32, u64]),
+        "memory_forget": (u32, [pointer, u32, u32]),
+        "memory_tidy": (u32, [pointer, i32]),
         "memory_array": (pointer, [pointer, i32, pointer]),
-        "memory_bytes": (ctypes.c_uint64, [pointer]),
+        "memory_bytes": (u64, [pointer]),
+        "memory_length": (u32, [pointer]),
         "memory_sizes": (None, [pointer, pointer]),
+        "memory_sound": (u32, [pointer]),
         "memory_stretch": (u32, [pointer, u32, pointer]),
         "predict": (None, [pointer, pointer, pointer, pointer, pointer, pointer]),
         "learn": (None, [u32, pointer, pointer, u16, f32, f32]),
         "mixer_begin": (None, [pointer, i32]),
+        "mixer_sound": (u32, [pointer]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(loaded, name)
@@ -281,16 +399,44 @@ def _load() -> Any:
     return loaded
 
 
-def _size_of(what: int) -> int:
-    return int(_library.size_of(what))
+def _u32(values: Any) -> NDArray[np.uint32]:
+    """Raises OverflowError or ValueError for what are no such numbers."""
+    numbers = [int(value) for value in values]
+    if not all(0 <= number <= _ALL for number in numbers):
+        raise ValueError("not among the numbers from 0 to 2**32 - 1")
+    return np.array(numbers, np.uint32)
+
+
+def _constant(name: str) -> int:
+    """What memory.c says: the sizes of its structures, and what it has to be asked by."""
+    value = int(_library.constant(name.encode()))
+    assert value, name
+    return value
 
 
 _library = _load()
-_PLACE, MIXER, TRACE, _SIZES = range(4)  # as `size_of` counts them
-_PLACE_BYTES = _size_of(_PLACE)
-_N_ARRAYS, _TEXT = 11, 6  # of memory.c's arrays, and which one is the text
-_N_ALIVE = 3  # in memory.c's sizes
+_PLACE_BYTES = _constant("place_bytes")
+_N_ARRAYS = _constant("n_arrays")
+_ALL = (1 << 32) - 1  # symbols: more than there ever are
+_LONGEST_WORD = 1000  # letters; of a longer one a rest is remembered as another word
 _VERSION = 1  # of what is stored; changes whenever memory.c's structures do
 _LONGEST_HEADER = 64 << 20  # bytes; it names every document
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
-library, size_of = _library, _size_of  # for mixing.py, the other half
+
+class _Stretch(ctypes.Structure):
+    """As in memory.c."""
+
+    _fields_ = (
+        ("document", ctypes.c_uint32),
+        ("n_symbols", ctypes.c_uint32),
+        ("text", ctypes.POINTER(ctypes.c_uint16)),
+        ("_place", ctypes.c_uint64 * (_PLACE_BYTES // 8)),  # 8 bytes each, as it is aligned
+    )
+
+    @property
+    def place(self) -> bytes:
+        return bytes(self._place)
+
+
+library, constant = _library, _constant  # for mixing.py, the other half
