@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from afterword_trainer import corpus, durable
-from afterword_trainer.evaluation import Bits, bits_per_character
+from afterword_trainer.measures import bits_per_character
 from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.model.memory import Memory
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.step import NetworkPredictor, open_predictor
 from afterword_trainer.paths import Paths
+from afterword_trainer.scores import Bits
 from afterword_trainer.shelf import Shelf
 from stopwatch import say
 

@@ -14,6 +14,9 @@ TEST = "\x1enotes/one.md\nThe river rose.\n\x1esrc/two.py\nprint('é')\n"
 
 # What `trainer pretrain` writes down of a model's origin.
 ORIGIN: dict[str, Any] = {
+    "start": None,
+    "run": "5eed" * 16,
+    "manifest": "a1b2" * 16,
     "seed": 3,
     "recipe": {"peak_rate": 0.004, "streams": 256, "window": 64},
     "epochs": 0.75,
@@ -48,7 +51,7 @@ ORIGIN: dict[str, Any] = {
 
 def bundle(id: str = base.ID, **changes: Any) -> Bundle:
     """A model whose weights are drawn at random; without a graph, so numpy serves it."""
-    alphabet = Alphabet("éß")
+    alphabet = changes.pop("alphabet", Alphabet("éß"))
     spec = NetworkSpec(n_symbols=alphabet.size, layers=1, units=24, embedding=16)
     draw = np.random.default_rng(0)
     parts: dict[str, Any] = {
@@ -66,10 +69,10 @@ def bundle(id: str = base.ID, **changes: Any) -> Bundle:
     return Bundle(**(parts | changes))
 
 
-def make(folder: Path, **changes: Any) -> Path:
-    """A folder as `base.pack` leaves it; `folder`."""
+def make(folder: Path, model: Bundle | None = None, **changes: Any) -> Path:
+    """A folder as `pretraining.pack` leaves it, of `model` or of one made now; `folder`."""
     (folder / base.MODEL).mkdir(parents=True)
-    for name, data in bundles.pack(bundle(**changes), "float16").items():
+    for name, data in bundles.pack(model or bundle(**changes), "float16").items():
         (folder / base.MODEL / name).write_bytes(data)
     (folder / base.TEST).write_text(TEST, encoding="utf-8")
     return folder

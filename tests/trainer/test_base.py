@@ -4,13 +4,12 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bases
 import numpy as np
 import pytest
 from afterword_trainer import base, tuning
-from afterword_trainer.base import card
-from afterword_trainer.base.pack import pack
 from afterword_trainer.model import bundle as bundles
 from afterword_trainer.model.alphabet import FIRST_CHARACTER, Alphabet
 from afterword_trainer.model.bundle import (
@@ -21,6 +20,8 @@ from afterword_trainer.model.bundle import (
 from afterword_trainer.model.predictor import prime
 from afterword_trainer.model.step import NetworkPredictor, NumpyStep
 from afterword_trainer.paths import SHIPPED_BASE
+from afterword_trainer.pretraining import card
+from afterword_trainer.pretraining.pack import pack
 from afterword_trainer.shelf import Shelf, ShelfError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,6 +210,55 @@ def test_the_card_tells_all_figures_and_types_none() -> None:
         assert figure in text
     other = bases.bundle(provenance=bases.ORIGIN | {"symbols": 1_000})
     assert "71,234,560" not in card.write(other)
+
+
+def passed_on(**changes: Any) -> dict[str, Any]:
+    """What is known of a run that made what another began with."""
+    keys = ("start", "run", "manifest", "seed", "symbols", "seconds", "parts", "overlap")
+    return {key: bases.ORIGIN[key] for key in keys} | {"run": "f1f2" * 16} | changes
+
+
+LETTERS = [bases.ORIGIN["parts"][0] | {"name": "letters", "documents": 777}]
+
+
+@pytest.mark.parametrize(
+    ("start", "told", "untold"),
+    [
+        (passed_on(), ["f1f2f1f2f1f2 had made of the same texts"], ["another manifest"]),
+        (passed_on(seed=9), ["| f1f2f1f2f1f2 | 71,234,560 | 1.50 | 9 |"], ["letters"]),
+        (passed_on(parts=LETTERS), ["had made of these:", "| letters |", "| 777 |"], ["same"]),
+        (
+            passed_on(overlap=bases.ORIGIN["overlap"] | {"documents_dropped": 888}),
+            ["888 documents that share", "3 documents that share"],
+            [],
+        ),
+        # As the first such bases have it, which did not pass their parts on.
+        (passed_on(parts=None), ["had made of the same texts"], []),
+        (
+            {key: v for key, v in passed_on(manifest="c3d4" * 16).items() if key != "parts"},
+            ["the parts of another manifest, SHA-256 c3d4c3d4c3d4"],
+            ["same texts"],
+        ),
+    ],
+)
+def test_the_card_of_a_base_that_began_with_another_tells_of_both(
+    start: dict[str, Any], told: list[str], untold: list[str]
+) -> None:
+    """Symbols and hours together; what the first read, where that was something else."""
+    text = card.write(bases.bundle(provenance=bases.ORIGIN | {"start": start}))
+    for words in ("142,469,120 symbols in 3.00 hours, in 2 runs", "1.50 hours, 0.75 passes", *told):
+        assert words in text
+    for words in untold:
+        assert words not in text
+
+
+def test_the_card_goes_back_to_the_first_run() -> None:
+    """However many began with one another."""
+    start = passed_on(start=passed_on(run="0ld0" * 16, symbols=5, parts=None), parts=None)
+    text = card.write(bases.bundle(provenance=bases.ORIGIN | {"start": start}))
+    assert "142,469,125 symbols in 4.50 hours, in 3 runs" in text
+    assert "Run f1f2f1f2f1f2 began with what run 0ld00ld00ld0 had made" in text
+    assert text.index("| 0ld00ld00ld0 |") < text.index("| f1f2f1f2f1f2 |")
 
 
 def test_a_model_without_an_origin_has_no_card() -> None:

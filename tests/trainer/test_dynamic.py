@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from afterword_trainer import dynamic
-from afterword_trainer.evaluation import bits_per_character
+from afterword_trainer.measures import bits_per_character
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.spec import NetworkSpec
 from afterword_trainer.model.step import NetworkPredictor, NumpyStep

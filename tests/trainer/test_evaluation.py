@@ -1,30 +1,33 @@
-"""Bits per character, how sure a model is, and the table of models."""
+"""The table of scores: which models, on which text, in which order, and what time allows."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from afterword_trainer.baselines import CharacterNgrams
 from afterword_trainer.evaluation import (
-    DIAL,
-    Bits,
-    Confidence,
     Expert,
+    NoSuchRowError,
     Options,
-    Page,
-    bits_per_character,
-    calibration,
     evaluate,
-    outcomes,
     step_seconds,
 )
+from afterword_trainer.measures import Page, bits_per_character
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT, Alphabet
 from afterword_trainer.model.predictor import Distribution, Predictor
 from afterword_trainer.model.suggestion import EAGERNESS, Policy
+from afterword_trainer.scores import (
+    BUFFER_WORDS,
+    DIAL,
+    NGRAMS,
+    PPMD,
+    RIVALS,
+    WORD_TRIGRAM,
+    Bits,
+)
 from afterword_trainer.typist import Ghost, Keystrokes, keystrokes, offers_along
 
 ALPHABET = Alphabet("é")
@@ -69,59 +72,6 @@ def learned() -> Predictor:
 
 
 OURS = Expert(name="you-1", make=learned)
-OTHER = math.log2((ALPHABET.size - 1) / 0.5)
-
-
-@pytest.mark.parametrize(
-    ("text", "bits"),
-    [
-        ("", 0),
-        ("aa", 2),
-        ("ab", 1 + OTHER),
-        ("é", OTHER),
-        ("日", 3 * OTHER),  # one character, three bytes
-        ("!", 30),  # deemed impossible: dear, but finite
-    ],
-)
-def test_bits_are_those_of_every_symbol(text: str, bits: float) -> None:
-    """All symbols of the text count, those of the header none; characters are counted as such."""
-    predictor = Half([])
-    cost = bits_per_character(predictor, ALPHABET, text, HEADER)
-
-    assert cost.bits == pytest.approx(bits, rel=1e-5)
-    assert cost.characters == len(text)
-    assert cost.per_character == pytest.approx(bits / max(1, len(text)), rel=1e-5)
-    assert predictor.seen == [*HEADER.tolist(), *ALPHABET.encode(text).tolist()]
-
-
-def test_bits_of_several_texts_add_up() -> None:
-    """Bits and characters, so that the rate is that of all the text."""
-    assert Bits(bits=3, characters=2) + Bits(bits=1, characters=2) == Bits(bits=4, characters=4)
-
-
-def test_calibration_compares_what_was_said_with_what_was() -> None:
-    """By tenths of the stated probability, empty ones left out."""
-    said = [(0.12, True), (0.18, False), (0.95, True), (1.0, True), (1.0, False)]
-
-    assert calibration(said) == (
-        Confidence(said=pytest.approx(0.15), was=0.5, n=2),
-        Confidence(said=pytest.approx(2.95 / 3), was=pytest.approx(2 / 3), n=3),
-    )
-    assert calibration([]) == ()
-
-
-def test_outcomes_are_those_of_the_offers() -> None:
-    """Each offer with its probability, and whether the text went on so."""
-    text = "The ferry is late because"
-    given = offers_along(Ghost(learned(), ALPHABET, Policy()), text, HEADER)
-    said = outcomes(text, given)
-
-    assert len(said) == sum(offer is not None for offer in given)
-    assert all(0 < probability <= 1 for probability, _ in said)
-    assert {right for _, right in said} <= {True, False}
-    assert any(right for _, right in said)
-
-
 OLD = [
     Document("a.md", LEARNED[: len(LEARNED) // 2]),
     Document("b.md", LEARNED[len(LEARNED) // 2 :]),
@@ -140,35 +90,35 @@ def test_the_table_has_all_models_on_the_same_text() -> None:
         ALPHABET,
         OLD,
         NEW,
-        Options(bits_characters=200, keystroke_characters=120, presage_words=10),
+        Options(bits_characters=120, keystroke_characters=80, presage_words=4),
         lambda name, share: said.append((name, share)),
     )
     rows = {row["name"]: row for row in json.loads(json.dumps(table.to_json()))["rows"]}
     names = list(rows)
-    model, ngrams = rows["you-1"], rows["characters, order 8"]
+    model, ngrams = rows["you-1"], rows[NGRAMS]
 
     assert names[0] == "you-1"
-    assert names[1:3] == ["words by letters", "characters, order 8"]
-    assert names[3].startswith("PPMd, order ")
-    assert names[4:] == ["word trigram", "buffer words, most frequent", "buffer words, most recent"]
+    assert tuple(names[1:]) == RIVALS
+    assert ngrams["note"] == "order 8"
+    assert rows[PPMD]["note"] in {"order 6", "order 8", "order 12", "order 16"}
     assert 0 < ngrams["bits_per_character"] < 4
     assert model["bits_per_character"] < 4
-    assert "bits_per_character" not in rows["word trigram"]
-    assert all(row["ksr"] > 0 for name, row in rows.items() if "PPMd" not in name)
-    assert rows["word trigram"]["presage_ksr"].keys() == {"1", "3", "6"}
+    assert "bits_per_character" not in rows[WORD_TRIGRAM]
+    assert all(row["ksr"] > 0 for name, row in rows.items() if name != PPMD)
+    assert rows[WORD_TRIGRAM]["presage_ksr"].keys() == {"1", "3", "6"}
     assert (table.bits_characters, table.keystroke_characters, table.presage_words) == (
-        200,
         120,
-        10,
+        80,
+        4,
     )
     assert table.rows[0].keystrokes is not None
-    assert table.rows[0].keystrokes.characters == 120
+    assert table.rows[0].keystrokes.characters == 80
     assert sum(group.n for group in table.calibration) > 0
     assert all(0 <= share <= 1 for _, share in said)
     assert said[0][0] == "you-1"
     assert len(said) <= 101 * len(rows)
     assert model["learning"] is ngrams["learning"] is False
-    assert rows["word trigram"]["learning"] is True
+    assert rows[WORD_TRIGRAM]["learning"] is True
 
 
 class Copycat(Half):
@@ -284,20 +234,33 @@ def test_documents_are_bounded_and_headed() -> None:
     assert seen.count(DOCUMENT) == seen.count(TEXT) == 2
 
 
-@pytest.mark.parametrize(("at_most", "expected"), [(10**6, len(LEARNED)), (100, 100), (1000, 1000)])
-def test_baselines_learn_the_newest_text(at_most: int, expected: int) -> None:
-    """No more of what was learned is held in memory than asked for."""
-    options = Options(
-        bits_characters=20,
-        keystroke_characters=20,
-        presage_words=1,
-        ppmd_orders=(6,),
-        learned_characters=at_most,
-    )
-    one = [Document("a.md", LEARNED[:732]), Document("b.md", LEARNED[732:])]
-    table = evaluate([OURS], ALPHABET, one, NEW, options)
+def test_only_the_rows_that_were_asked_for_are_measured() -> None:
+    """Beside the first, which is always there; asking for it too changes nothing."""
+    sizes = Options(bits_characters=20, keystroke_characters=20, presage_words=1)
+    options = replace(sizes, rows=[WORD_TRIGRAM, BUFFER_WORDS, "you-1"])
+    table = evaluate([OURS], ALPHABET, OLD, NEW, options)
 
-    assert table.learned_characters - expected in (0, 1)  # a line's end between two documents
+    assert [row.name for row in table.rows] == ["you-1", WORD_TRIGRAM, BUFFER_WORDS]
+    assert table.learned_characters == len(LEARNED) + 1  # a line's end between the documents
+
+
+def test_a_row_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    """Before anything is measured, however long that would have taken."""
+    said: list[str] = []
+    with pytest.raises(NoSuchRowError) as refused:
+        evaluate(
+            [OURS, Expert(name="part", make=learned)],
+            ALPHABET,
+            OLD,
+            NEW,
+            Options(rows=["buffer wrods"]),
+            lambda name, share: said.append(name),
+            readers={"reader": lambda pages, tick: 0.0},
+        )
+
+    assert not said
+    for name in ("'buffer wrods'", "you-1", "part", "reader", *RIVALS):
+        assert name in str(refused.value)
 
 
 def test_baselines_that_no_time_is_left_for_are_left_out() -> None:

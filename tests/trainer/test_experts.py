@@ -2,11 +2,12 @@
 
 import numpy as np
 from afterword_trainer import experts
-from afterword_trainer.evaluation import bits_per_character
+from afterword_trainer.measures import bits_per_character
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.model.predictor import prime
 from afterword_trainer.model.spec import NetworkSpec
+from afterword_trainer.scores import FROZEN_MIX, MEMORY, MIX, network_row
 from afterword_trainer.stream import Piece
 
 ALPHABET = Alphabet("é")
@@ -42,11 +43,12 @@ NO_HEADER = ALPHABET.header()
 def test_the_mix_comes_first_and_each_part_says_whether_it_learns() -> None:
     """What serves learns from what is typed; frozen, and in a fork, nothing does."""
     assert {name: part.make().learning for name, part in PARTS.items()} == {
-        "mix": True,
-        "frozen mix": False,
-        "LSTM": False,
-        "memory": True,
+        MIX: True,
+        FROZEN_MIX: False,
+        network_row("lstm"): False,
+        MEMORY: True,
     }
+    assert next(iter(PARTS)) == MIX
     assert not any(part.make().fork().learning for part in PARTS.values())
 
 
@@ -57,12 +59,12 @@ def test_the_memory_knows_what_was_learned_and_the_network_does_not() -> None:
         for name, part in PARTS.items()
     }
 
-    assert max(bits["mix"], bits["frozen mix"], bits["memory"]) < 2 < 7 < bits["LSTM"]
+    assert max(bits[MIX], bits[FROZEN_MIX], bits[MEMORY]) < 2 < 7 < bits[network_row("lstm")]
 
 
 def test_what_one_measure_taught_the_next_does_not_know() -> None:
     """Each predictor starts from what was learned before the test, also beside one that learns."""
-    for name in ("mix", "memory", "frozen mix"):
+    for name in (MIX, MEMORY, FROZEN_MIX):
         make = PARTS[name].make
         first = bits_per_character(make(), ALPHABET, NEW, NO_HEADER)
         learner = make()
@@ -76,7 +78,7 @@ def test_on_the_first_day_the_mix_is_the_network() -> None:
     parts = parts_of()
     frozen, network = (
         bits_per_character(parts[name].make(), ALPHABET, NEW, NO_HEADER)
-        for name in ("frozen mix", "LSTM")
+        for name in (FROZEN_MIX, network_row("lstm"))
     )
 
     assert frozen == network
@@ -84,8 +86,8 @@ def test_on_the_first_day_the_mix_is_the_network() -> None:
 
 def test_documents_of_one_path_are_all_remembered() -> None:
     """Two folders may hold the same relative path."""
-    both = parts_of(piece("a.md", WRITTEN), piece("a.md", NEW))["memory"].make()
-    one = parts_of(piece("a.md", NEW))["memory"].make()
+    both = parts_of(piece("a.md", WRITTEN), piece("a.md", NEW))[MEMORY].make()
+    one = parts_of(piece("a.md", NEW))[MEMORY].make()
 
     known, unknown = (
         bits_per_character(memory, ALPHABET, WRITTEN, NO_HEADER).per_character

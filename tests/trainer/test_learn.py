@@ -46,7 +46,7 @@ def test_a_model_is_scored_as_on_the_first_day(
     scores = json.loads(trainer("evaluate", str(notes), *asked, "--characters", "500").stdout)
 
     assert scores["learned_characters"] == 0
-    assert [row["name"] for row in scores["rows"]] == ["mix", "buffer words, most recent"]
+    assert [row["name"] for row in scores["rows"]] == ["mix", "buffer words"]
     assert len(scores["dial"]) >= 8
 
 

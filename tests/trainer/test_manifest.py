@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from afterword_trainer import manifest
-from afterword_trainer.manifest import ManifestError, Part
+from afterword_trainer import base
+from afterword_trainer.pretraining import PretrainingError, manifest
+from afterword_trainer.pretraining.manifest import Part
 
 PART = 'name = "docs"\narchive = "docs.txt.xz"\nlicence = "MIT"\nsource = "a library"\n'
 
@@ -46,20 +47,31 @@ NAME = 'name = "base"\n'
     ("text", "mistakes"),
     [
         ("", ["lacks 'name'", "lacks 'parts'"]),
-        ("name = 3\nparts = 4\n", ["'name' is a short name", "'parts' is a list of tables"]),
-        (f"{NAME}parts = []\n", ["'parts' is a list of tables"]),
+        (
+            "name = 3\nparts = 4\n",
+            ["'name' must be a short", "'parts' must be a list"],
+        ),
+        (f"{NAME}parts = []\n", ["'parts' must be a list of tables"]),
         (f"{NAME}colour = 1\n[[parts]]\n{PART}", ["no key 'colour'"]),
-        ('name = "Two Words"\n[[parts]]\n' + PART, ["'name' is a short name"]),
+        ('name = "Two Words"\n[[parts]]\n' + PART, ["'name' must be a short name"]),
+        ('name = "a/b"\n[[parts]]\n' + PART, ["'name' must be a short name", "not 'a/b'"]),
+        ('name = "-a"\n[[parts]]\n' + PART, ["'name' must be a short name"]),
         (f"{NAME}[[parts]]\n{PART}wieght = 1\n", ["part 1 has no key 'wieght'", "'weight'?"]),
-        (f"{NAME}[[parts]]\n{PART}weight = 0\n", ["part 1: 'weight' is a number above 0"]),
-        (f"{NAME}[[parts]]\n{PART}weight = true\n", ["'weight' is a number above 0"]),
-        (f"{NAME}[[parts]]\n{PART}weight = nan\n", ["'weight' is a number above 0"]),
-        (f'{NAME}[[parts]]\n{PART}exclude = "a/*"\n', ["'exclude' is a list of texts"]),
+        (f"{NAME}[[parts]]\n{PART}weight = 0\n", ["part 1: 'weight' must be a number above 0"]),
+        (f"{NAME}[[parts]]\n{PART}weight = true\n", ["'weight' must be a number above 0"]),
+        (f"{NAME}[[parts]]\n{PART}weight = nan\n", ["'weight' must be a number above 0"]),
+        (f"{NAME}[[parts]]\n{PART}weight = inf\n", ["and up to 100, not inf"]),
+        (f"{NAME}[[parts]]\n{PART}weight = 1e9\n", ["and up to 100, not 1000000000.0"]),
+        (f'{NAME}[[parts]]\n{PART}exclude = "a/*"\n', ["'exclude' must be a list of texts"]),
         (f"{NAME}[[parts]]\n{PART}stdlib = true\n", ["part 1 names one place of archive, folder"]),
         (f'{NAME}[[parts]]\nname = "x"\n', ["lacks 'licence'", "lacks 'source'", "one place"]),
         (f"{NAME}[[parts]]\n{PART}[[parts]]\n{PART}", ["two parts are called 'docs'"]),
-        (f"{NAME}[tests]\nnever = 1\nseldom = 2\n[[parts]]\n{PART}", ["'never' is", "'seldom'"]),
+        (
+            f"{NAME}[tests]\nnever = 1\nseldom = 2\n[[parts]]\n{PART}",
+            ["'never' must", "'seldom'"],
+        ),
         ("name = \n", ["not TOML"]),
+        (f"x = {'[' * 9_000}{']' * 9_000}\n", ["nested too deep"]),
         ("name = '\udce9'\n", ["not TOML"]),
     ],
 )
@@ -68,7 +80,7 @@ def test_every_mistake_is_named_at_once(text: str, mistakes: list[str], tmp_path
     path = tmp_path / "manifest.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
 
-    with pytest.raises(ManifestError) as error:
+    with pytest.raises(PretrainingError) as error:
         manifest.load(path)
 
     assert str(error.value).startswith(f"{path}: ")
@@ -85,13 +97,13 @@ def test_a_manifest_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         (tmp_path, "Is a directory"),
         (tmp_path / "long", "over 1,048,576 bytes"),
     ):
-        with pytest.raises(ManifestError, match=why):
+        with pytest.raises(PretrainingError, match=why):
             manifest.load(path)
 
 
 def test_the_manifest_of_the_base_model_is_one() -> None:
     """Its weights are spread as its comments say: prose below documentation, code the least."""
-    found = manifest.load(Path(manifest.__file__).parent / "base" / "manifest.toml")
+    found = manifest.load(Path(base.__file__).parent / "manifest.toml")
 
     assert found.name == "base"
     assert len(found.never) == 3

@@ -17,14 +17,18 @@ SPEC = NetworkSpec(n_symbols=ALPHABET.size, layers=1, units=8, embedding=4)
 TEXT = "the heron stood in the reeds, and the heron flew. "
 
 
-def network() -> NetworkPredictor:
-    """A small one with weights by chance, surer of some symbols than of others."""
+def weights() -> dict[str, NDArray[np.float32]]:
+    """By chance, so that a network is surer of some symbols than of others."""
     draw = np.random.default_rng(0)
-    weights: dict[str, NDArray[np.float32]] = {
+    return {
         name: draw.normal(0, 1, shape).astype(np.float32)
         for name, shape in SPEC.weight_shapes().items()
     }
-    return NetworkPredictor(NumpyStep(SPEC, weights))
+
+
+def network() -> NetworkPredictor:
+    """A small one."""
+    return NetworkPredictor(NumpyStep(SPEC, weights()))
 
 
 def mix(memory: Memory, *, learning: bool, mixer: Mixer | None = None) -> Mix:
@@ -153,8 +157,80 @@ def test_the_shipped_mixers_are_of_this_version() -> None:
         assert not np.array_equal(Mixer(alone=alone).values, Mixer.default(alone=alone).values)
 
 
-@pytest.mark.parametrize("values", [np.zeros(3, np.float32), np.full(Mixer().values.shape, np.nan)])
+EVIL = {
+    "too few": np.zeros(3, np.float32),
+    "two dimensions": Mixer().values[None],
+    **{str(value): np.full(Mixer().values.shape, value, np.float32) for value in (0.0, 1.0, 1e38)},
+}
+
+
+@pytest.mark.parametrize("values", EVIL.values(), ids=EVIL)
 def test_other_numbers_are_no_mixer(values: NDArray[np.float32]) -> None:
     """A damaged mixer is refused rather than believed."""
-    with pytest.raises(ValueError, match="finite numbers"):
+    with pytest.raises(ValueError, match="mixer"):
         Mixer(values)
+
+
+@given(at=st.integers(0, len(Mixer().values) - 1), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_one_number_may_not_spoil_the_distribution(at: int, data: st.DataObject) -> None:
+    """Whatever one of them was damaged to: refused, or what comes of it is a distribution."""
+    values = Mixer.default().values.copy()
+    values[at] = data.draw(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, -1e38, 900, -1, 0, 1]))
+    try:
+        mixer = Mixer(values)
+    except ValueError:
+        return
+    both = mix(memory_of(TEXT), learning=True, mixer=mixer)
+    prime(both, ALPHABET.encode(TEXT))
+
+    assert np.isfinite(mixer.values).all()
+    assert (both.distribution() >= 0).all()
+    assert pytest.approx(1.0, abs=1e-4) == float(both.distribution().sum())
+
+
+N_TRUTHS = 20 * 33  # the last numbers of a mixer, which are shares and no weights
+
+
+def test_what_is_sure_is_still_a_distribution() -> None:
+    """Of a sure symbol's complement little is left but rounding; with many symbols it shows."""
+    alphabet = Alphabet("".join(chr(0x4E00 + i) for i in range(1700)))
+    memory = Memory(alphabet)
+    memory.learn("note", alphabet.encode("a" * 4000))
+    for weight in (2.0, 5.0, 100.0):
+        values = Mixer(alone=True).values
+        values[:-N_TRUTHS][values[:-N_TRUTHS] == 0.5] = weight
+        mixer = Mixer(values)
+        both = Mix(None, memory, mixer, learning=False)
+        prime(both, alphabet.encode("a" * 40))
+
+        assert pytest.approx(1.0, abs=1e-4) == float(both.distribution().sum()), weight
+
+
+def test_a_network_that_says_no_numbers_is_not_asked() -> None:
+    """The memory answers alone, and the mixer is not spoilt by it."""
+
+    class Broken(NetworkPredictor):
+        """Not a number, for every symbol."""
+
+        def logits(self) -> NDArray[np.float32]:
+            return np.full(ALPHABET.size, np.nan, np.float32)
+
+    memory, mixer = memory_of(TEXT), Mixer.default()
+    both = Mix(Broken(NumpyStep(SPEC, weights())), memory, mixer, learning=True)
+    prime(both, ALPHABET.encode(TEXT))
+
+    assert pytest.approx(1.0, abs=1e-4) == float(both.distribution().sum())
+    assert np.isfinite(mixer.values).all()
+
+
+@pytest.mark.parametrize("symbol", [-1, ALPHABET.size, 8192, 65_535, 1 << 20])
+def test_a_symbol_of_no_alphabet_is_refused_when_typed(symbol: int) -> None:
+    """Before it is learned; what was learned is left as it was."""
+    memory, mixer = memory_of(TEXT), Mixer()
+    both = Mix(None, memory, mixer, learning=True)
+    with pytest.raises(ValueError, match="not among"):
+        both.observe(symbol)
+
+    assert len(TEXT) == len(memory)
+    assert np.isfinite(mixer.values).all()

@@ -14,11 +14,12 @@ from typing import Any
 import crash_disks
 import numpy as np
 import pytest
-from afterword_trainer import durable, mixture, sources
-from afterword_trainer.manifest import ManifestError, Part
-from afterword_trainer.mixture import Mixture
+from afterword_trainer import base, durable
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT
-from afterword_trainer.overlap import Passages
+from afterword_trainer.pretraining import PretrainingError, mixture, sources
+from afterword_trainer.pretraining.manifest import Part
+from afterword_trainer.pretraining.mixture import Mixture
+from afterword_trainer.pretraining.overlap import Passages
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,8 +111,11 @@ def test_a_broken_archive_is_one_sentence(data: bytes, tmp_path: Path) -> None:
     """Whatever is wrong with it, and without its text."""
     (tmp_path / "docs.txt.xz").write_bytes(data)
 
-    with pytest.raises(ManifestError, match=r"^docs.txt.xz: not an archive of texts .*; fetch"):
+    with pytest.raises(PretrainingError, match=r"^docs.txt.xz: not an archive of texts .*; fetch"):
         list(sources.texts(sources.locate(part(), [tmp_path])))
+    with pytest.raises(PretrainingError):
+        prepare(tmp_path, [part()])
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_what_is_nowhere_is_named(tmp_path: Path) -> None:
@@ -121,11 +125,14 @@ def test_what_is_nowhere_is_named(tmp_path: Path) -> None:
         part(archive=None, folder="notes"),
         part(archive=None, npm=["left-pad"]),
         part(archive=None, packages=["no-such-package"]),
+        part(archive="a" * 300),
+        part(archive="a\0b"),
     ):
-        with pytest.raises(ManifestError, match=r"part 'docs': .*; (name|install)"):
+        with pytest.raises(PretrainingError, match=r"part 'docs': .*; (name|install)"):
             sources.locate(missing, [tmp_path])
-    with pytest.raises(ManifestError, match=r"novel.txt: .*--root"):
-        sources.unseen("novel.txt", [tmp_path])
+    for name in ("novel.txt", "\0novel.txt"):
+        with pytest.raises(PretrainingError, match=r"novel.txt: .*--root"):
+            sources.unseen(name, [tmp_path])
 
 
 def test_packages_are_read_without_what_is_vendored(tmp_path: Path) -> None:
@@ -209,7 +216,7 @@ def test_a_package_whose_licence_asks_for_more_is_refused(tmp_path: Path) -> Non
     (folder / "package.json").write_text('{"license": "GPL-3.0"}', encoding="utf-8")
     for broken in ("{}", "[]", "{", '{"license": "GPL-3.0"}'):
         (folder / "package.json").write_text(broken, encoding="utf-8")
-        with pytest.raises(ManifestError, match=r"licence of boats .*; take it off the list"):
+        with pytest.raises(PretrainingError, match=r"licence of boats .*; take it off the list"):
             sources.locate(part(archive=None, npm=["boats"]), [tmp_path])
 
 
@@ -279,6 +286,19 @@ def test_what_is_held_out_is_not_learned(tmp_path: Path) -> None:
     assert {piece.text for _, piece in tested} <= heldout
     assert {piece.path[-4:] for _, piece in tested} <= {"1.md", "2.md"}
     assert {name for name, _ in tested} <= {"docs"}
+
+
+@pytest.mark.parametrize("odd", ["a\x1eb", "a\rb\r\n"])
+def test_a_test_text_reads_back_as_it_was_written(odd: str, tmp_path: Path) -> None:
+    """Whatever its documents hold; one that would fall into two is left out."""
+    documents = {path: f"{odd} {text}" for path, text in numbered(1_000).items()}
+    archive(tmp_path, documents)
+
+    mixed = prepare(tmp_path, [part(test=["*"])])
+
+    tested = {piece.path: piece.text for _, piece in mixed.test_texts()}
+    assert bool(tested) == ("\x1e" not in odd)
+    assert tested.items() <= documents.items()
 
 
 def test_a_text_that_shares_a_passage_with_a_test_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -357,13 +377,14 @@ def test_interrupted_preparing_begins_again(tmp_path: Path) -> None:
     found = [sources.locate(part(), [tmp_path])]
     with pytest.raises(KeyboardInterrupt):
         mixture.prepare(found, [], tmp_path / "runs", 0, stop)
+    assert not list((tmp_path / "runs").iterdir())
     mixed = prepare(tmp_path, [part()])
 
     assert len(learned(mixed)) > 50
     assert {path.name for path in mixed.folder.iterdir()} == {
         mixture.LEARN,
         mixture.HELDOUT,
-        mixture.TEST,
+        base.TEST,
         mixture.INDEX,
     }
 

@@ -13,7 +13,7 @@ from afterword_trainer import records
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.spec import CELLS, Cell, NetworkSpec
 from afterword_trainer.network import CharacterNetwork  # sets up TensorFlow's log
-from afterword_trainer.portable import PortableTraining
+from afterword_trainer.pretraining.portable import PortableTraining
 from afterword_trainer.stream import SymbolFile
 from afterword_trainer.training import Recipe, Training
 

@@ -2,25 +2,34 @@
 
 import json
 import lzma
+import os
 import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import bases
 import numpy as np
 import pytest
-from afterword_trainer.manifest import ManifestError
+from afterword_trainer import base, cli, durable
 from afterword_trainer.model import bundle as bundles
-from afterword_trainer.model.bundle import Bundle
-from afterword_trainer.pretraining import Task
-from processes import TIMEOUT_S, Learning, command, environment, read_until, records_of
+from afterword_trainer.model.alphabet import Alphabet
+from afterword_trainer.model.bundle import Bundle, BundleError
+from afterword_trainer.paths import Paths
+from afterword_trainer.pretraining import PretrainingError, card
+from afterword_trainer.pretraining import pretrain as job
+from afterword_trainer.pretraining.pretrain import Pretrained, Request, Task
+from afterword_trainer.run import Listener
+from processes import TIMEOUT_S, Learning, Trainer, command, environment, read_until, records_of
 
-SHAPE = ("--units", "8", "--layers", "1")
+SHAPE = ("--units", "8", "--layers", "1", "--embedding", "8")
 # A precision that is measured may come out in another way the next time.
-TINY = (*SHAPE, "--embedding", "8", "--precision", "float32", "--json")
+TINY = ("--precision", "float32", "--json")
 Pretrain = Callable[..., Learning]
+Ask = Callable[..., Pretrained]
 
 
 @pytest.fixture
@@ -46,11 +55,13 @@ def pretrain(home: Path, corpus: Path) -> Iterator[Pretrain]:
     """Start `trainer pretrain --json` on the corpus; it does not outlive the test."""
     processes: list[Learning] = []
 
-    def run(out: str, *arguments: str, **variables: str) -> Learning:
+    def run(
+        out: str, *arguments: str, shape: tuple[str, ...] = SHAPE, **variables: str
+    ) -> Learning:
         given = (str(corpus / "manifest.toml"), "--out", str(corpus.parent / out), *arguments)
         processes.append(
             subprocess.Popen(
-                command("pretrain", *given, *TINY),
+                command("pretrain", *given, *shape, *TINY),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -134,7 +145,7 @@ def test_ctrl_c_keeps_the_work_and_learning_does_not_sweep_it_away(
     assert records_of(output)[-1]["interrupted"]
 
     for seed in "1234":
-        trainer("learn", str(notes), "--epochs", "0.1", *SHAPE, "--seed", seed)
+        trainer("learn", str(notes), "--epochs", "0.1", *SHAPE[:4], "--seed", seed)
     process = pretrain("base", "--symbols", "4000000")
     assert read_until(process, "planned")[-1]["origin"] == "resumed"
 
@@ -215,43 +226,214 @@ def test_a_task_is_numbered_with_the_chief_first(config: Any, index: int) -> Non
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}',
         '{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": "ab"}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": ["worker"], "index": 0}}',
+        "[" * 100_000,
     ],
 )
 def test_a_tf_config_that_names_no_worker_is_refused(config: str) -> None:
     """Before anything is begun, in one sentence."""
-    with pytest.raises(ManifestError, match=r"^TF_CONFIG .*; set it"):
+    with pytest.raises(PretrainingError, match=r"^TF_CONFIG .*; set it"):
         Task.parse(config)
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ask(home: Path, corpus: Path) -> Ask:
+    """Ask for a base model in this process, which ends where the corpus would be read."""
+
+    def run(**changes: Any) -> Pretrained:
+        asked = {"manifest": corpus / "manifest.toml", "out": corpus.parent / "base", **changes}
+        paths = Paths.from_environment({"AFTERWORD_HOME": str(home)})
+        listener = Listener(show=lambda record: None, interrupted=lambda: True)
+        try:
+            return job.pretrain(Request(**asked), paths, listener)
+        except KeyboardInterrupt:
+            pytest.fail("it was not refused")
+
+    return run
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (["--units", "0"], "there is no such network"),
-        (["--units", "9000"], "there is no such network"),
-        (["--layers", "8", "--units", "4000"], "weights take"),
+        ({"units": 0}, "there is no such network: units 0 .*; choose other"),
+        ({"units": 9_000}, "there is no such network: units 9000 .*; choose other"),
+        ({"layers": 8, "units": 4_000}, "weights take .*; use fewer"),
+        ({"roots": [Path("nowhere")]}, "^nowhere: there is no such folder; name another --root"),
+        ({"minutes": 1.0, "task": Task(index=0)}, "cannot keep to --minutes; say --symbols"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(
-    change: list[str], says: str, corpus: Path, trainer: Any, home: Path
+    change: dict[str, Any], says: str, ask: Ask, corpus: Path, home: Path
 ) -> None:
     """One sentence, its remedy, and nothing was made."""
-    out = corpus.parent / "base"
-    told = trainer("pretrain", str(corpus / "manifest.toml"), "--out", str(out), *change)
+    with pytest.raises((PretrainingError, BundleError), match=says):
+        ask(**change)
 
-    assert told.returncode == 1
-    assert told.stderr.startswith("error: ")
-    assert says in told.stderr
-    assert "\nhint: " in told.stderr
-    assert not out.exists()
-    assert not (home / "cache").exists()
+    assert not (corpus.parent / "base").exists()
+    assert not home.exists()
 
 
-def test_a_folder_that_is_there_is_never_written_over(corpus: Path, trainer: Any) -> None:
-    """It may hold a model of two hours' work."""
+def test_a_refusal_is_an_error_and_a_hint(trainer: Trainer, corpus: Path) -> None:
+    """On the terminal, with exit code 1."""
     told = trainer("pretrain", str(corpus / "manifest.toml"), "--out", str(corpus))
 
-    assert told.returncode == 1
-    assert "something is there already" in told.stderr
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr == (
+        f"error: {corpus}: something is there already\n\n"
+        "hint: name another --out, or move it away\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--minutes", "0"), ("--minutes", "1e9"), ("--symbols", "1")]
+)
+def test_a_plan_that_cannot_be_is_wrong_usage(
+    arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and the bounds."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["pretrain", "manifest.toml", "--out", "base", *arguments])
+
+    assert ended.value.code == 2
+    assert f"{arguments[1]!r} is not a number within" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("corpus", "something is there already"),
+        ("corpus/manifest.toml", "something is there already"),
+        ("link", "something is there already"),  # to nowhere
+        ("new/../corpus", "something is there already"),
+        ("corpus/manifest.toml/base", "it cannot be made there"),
+        ("a" * 300, "it cannot be made there"),
+    ],
+)
+def test_a_model_goes_where_nothing_is_and_something_can_be(
+    out: str, says: str, ask: Ask, tmp_path: Path, corpus: Path
+) -> None:
+    """What lies there may be a model of two hours' work; nothing is left by the trial."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(PretrainingError, match=f"^{tmp_path / out}: {says}.*; name another --out"):
+        ask(out=tmp_path / out)
+
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+LEARNED = {"run": "1", "corpus": {"digest": "2"}}  # by `trainer learn`
+CHINESE = Alphabet("".join(map(chr, range(0x4E00, 0x4E00 + 300))))
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "says"),
+    [
+        (None, {}, "there is no model, so .*; name the folder"),
+        ({"provenance": LEARNED}, {}, "did not come out of `trainer pretrain`.*; name one"),
+        ({"alphabet": CHINESE}, {}, "names 300 characters .*; name another model"),
+        ({}, {"units": 8, "cell": "gru"}, "LSTM 1 × 24 .*; leave out --cell, --units"),
+    ],
+)
+def test_a_base_begins_with_nothing_but_a_base(
+    model: dict[str, Any] | None, change: dict[str, Any], says: str, ask: Ask, tmp_path: Path
+) -> None:
+    """Somebody's own text would be in it; and its shape is its own."""
+    start = tmp_path / "start" / base.MODEL
+    if model is not None:
+        bases.make(start.parent, **model)
+
+    with pytest.raises(PretrainingError, match=f"^{start}: .*{says}"):
+        ask(start=start, **change)
+
+
+def test_a_file_is_no_model_to_begin_with(ask: Ask, corpus: Path) -> None:
+    """Nor is a folder of other things, such as the one that --out named."""
+    bases.make(corpus.parent / "out")
+    for path in (corpus, corpus.parent / "out", corpus / "manifest.toml"):
+        with pytest.raises(PretrainingError, match=f"^{path}.*; name the folder of a model"):
+            ask(start=path)
+
+
+def test_a_disk_that_is_nearly_full_is_told_of_at_once(
+    ask: Ask, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the corpus is prepared, and with nothing left but the lock."""
+    monkeypatch.setattr(job, "LEAST_FREE_BYTES", 1 << 60)
+    with pytest.raises(durable.StateError, match=r"MB are free where .*; free some space"):
+        ask()
+    assert {path.name for path in (home / "cache/runs/pretraining").iterdir()} <= {"lock"}
+
+
+def test_two_at_once_is_one_sentence(ask: Ask, home: Path) -> None:
+    """It names the process that is at work, whose checkpoints stay as they are."""
+    runs = home / "cache/runs/pretraining"
+    with durable.locked(runs / "lock"):
+        (runs / "corpus-0.tmp").touch()
+        with pytest.raises(durable.LockedError, match=f"process {os.getpid()} is at work here"):
+            ask()
+        assert (runs / "corpus-0.tmp").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["", "\x1ea.md\n \n", "\x1ea.md\nhello\n"])
+def test_a_corpus_of_nothing_is_refused_and_not_kept(
+    text: str, pretrain: Pretrain, corpus: Path, home: Path
+) -> None:
+    """Nothing could be learned of it but its alphabet."""
+    (corpus / "notes.txt.xz").write_bytes(lzma.compress(text.encode()))
+    process = pretrain("base")
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert process.returncode == 1
+    assert "symbols are too little to learn from\n\nhint: name more or larger parts" in errors
+    assert {path.name for path in (home / "cache/runs/pretraining").iterdir()} <= {"lock"}
+
+
+def test_a_backend_that_is_none_is_one_sentence(pretrain: Pretrain) -> None:
+    """Nor one that is not installed; Keras says which it wanted."""
+    process = pretrain("base", KERAS_BACKEND="abacus")
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+
+    assert process.returncode == 1
+    assert "error: Keras cannot start" in errors
+    assert "hint: unset KERAS_BACKEND" in errors
+
+
+def test_only_the_command_enters_the_room() -> None:
+    """What is there to make a base concerns nobody else, and costs no other command its import."""
+    room = Path(job.__file__).parent
+    others = [path for path in room.parent.rglob("*.py") if room not in path.parents]
+    entering = [p.name for p in others if "afterword_trainer.pretraining" in p.read_text("utf-8")]
+    assert entering == ["commands.py"]
+
+
+# -- what is in the way, and what goes on ------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_what_came_in_the_way_is_left_alone_and_the_work_is_kept(
+    pretrain: Pretrain, tmp_path: Path
+) -> None:
+    """Somebody put something where the model was to go; it goes elsewhere, without more work."""
+    process = pretrain("late", "--symbols", "60000")
+    read_until(process, "evaluated")
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / "test.txt").write_text("mine", encoding="utf-8")
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1
+    assert "something is there already" in errors
+    assert [path.name for path in (tmp_path / "late").iterdir()] == ["test.txt"]
+    assert (tmp_path / "late" / "test.txt").read_text(encoding="utf-8") == "mine"
+
+    told = ended(pretrain("later", "--symbols", "60000"))
+    assert told[0]["origin"] == "resumed"
+    assert not [record for record in told if record["event"] == "stepped"]
 
 
 @pytest.mark.slow
@@ -259,17 +441,11 @@ def test_a_base_goes_on_from_another_and_says_so(pretrain: Pretrain, tmp_path: P
     """Its shape and alphabet; weights that begin where the other ended; both told of."""
     ended(pretrain("first", "--symbols", "60000"))
     first = bundles.load(tmp_path / "first" / "tiny")
-    told = ended(
-        pretrain(
-            "second",
-            "--symbols",
-            "30000",
-            "--seed",
-            "1",
-            "--from",
-            str(tmp_path / "first" / "tiny"),
-        )
-    )
+    # As the first bases were: they did not say that they began with chance.
+    origin = {key: value for key, value in first.provenance.items() if key != "start"}
+    start = bases.make(tmp_path, replace(first, provenance=origin)) / base.MODEL
+    plan = ("--symbols", "30000", "--seed", "1", "--from", str(start))
+    told = ended(pretrain("second", *plan, shape=()))
 
     assert told[0]["origin"] == "tiny"
     begun = next(record for record in told if record["event"] == "evaluated")
@@ -278,3 +454,4 @@ def test_a_base_goes_on_from_another_and_says_so(pretrain: Pretrain, tmp_path: P
     second = bundles.load(tmp_path / "second" / "tiny")
     assert second.alphabet == first.alphabet
     assert second.provenance["start"]["run"] == first.provenance["run"]
+    assert "in 2 runs:" in card.write(second)

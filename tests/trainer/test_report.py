@@ -52,7 +52,7 @@ DATA = ReportData(
         ),
         Score(name="LSTM", saved=33.0, part=True),
         Score(name="word trigram", saved=26.4),
-        Score(name="PPMd", bits=1.798),
+        Score(name="PPMd", note="order 12", bits=1.798),
     ),
     dial=(
         Degree(name="chatty", min_probability=0.0, saved=38.0, accepted=27),
@@ -311,6 +311,14 @@ def test_a_baseline_that_is_ahead_is_named() -> None:
     assert "A simpler method is still ahead: word trigram saves 26." in render(
         replace(DATA, scores=scores)
     )
+
+
+def test_a_note_says_which_of_several_it_is() -> None:
+    """Beside its bar where it has one, and always in the table."""
+    page = Page(render(DATA))
+
+    assert page.text.count("PPMd, order 12") == 1
+    assert page.text.count("you-3, this model") == 1
 
 
 def test_a_hundred_keys() -> None:

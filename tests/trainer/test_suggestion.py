@@ -5,7 +5,7 @@ import pytest
 from afterword_trainer.baselines import CharacterNgrams
 from afterword_trainer.model.alphabet import DOCUMENT, Alphabet
 from afterword_trainer.model.predictor import Distribution
-from afterword_trainer.model.suggestion import EAGERNESS, Policy, Rollout, cut, suggest
+from afterword_trainer.model.suggestion import EAGERNESS, Policy, Rollout, cut, readable, suggest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -226,18 +226,19 @@ def test_a_rollout_that_is_followed_answers_as_a_new_one(pieces: list[str], poli
                 rollout = None
         rollout = rollout or Rollout(predictor)
 
-        assert cut(rollout, ALPHABET, policy) == suggest(predictor, ALPHABET, policy)
+        expected = suggest(predictor, ALPHABET, policy)
+        assert cut(readable(rollout, ALPHABET, policy), policy) == expected
 
 
 def test_typing_along_costs_no_new_rollout() -> None:
     """What was rolled out before is there: the next suggestion needs no step at all here."""
     predictor = path("words to come")
     rollout = Rollout(predictor)
-    cut(rollout, ALPHABET, CHATTY)
+    readable(rollout, ALPHABET, CHATTY)
     before = predictor.steps[0]
 
     assert rollout.follow(ord("w"))
-    suggestion = cut(rollout, ALPHABET, CHATTY)
+    suggestion = cut(readable(rollout, ALPHABET, CHATTY), CHATTY)
     assert suggestion is not None
     assert suggestion.text == "ords to come"
     assert predictor.steps[0] == before

@@ -133,13 +133,14 @@ def test_a_ghost_offers_what_the_daemon_would() -> None:
 
 
 def test_a_dial_offers_what_a_ghost_would_at_each_degree() -> None:
-    """In one pass over the text, the offers of every policy."""
+    """In one pass over the text, the offers of every degree by the same policy."""
     text = "The ferry is quiet. Nobody minds the fog"
-    policies = [Policy(min_probability=least) for least in (0.0, 0.3, 0.7)]
-    dial = Dial(Ghost(learned(), ALPHABET, policies[0]), policies)
+    degrees = (0.0, 0.3, 0.7)
+    dial = Dial(learned(), ALPHABET, Policy(max_characters=12), degrees)
     given = offers_along(dial, text, HEADER)
 
-    for index, policy in enumerate(policies):
+    for index, degree in enumerate(degrees):
+        policy = Policy(max_characters=12, min_probability=degree)
         alone = offers_along(Ghost(learned(), ALPHABET, policy), text, HEADER)
         assert alone == [offers[index] if offers else None for offers in given]
 

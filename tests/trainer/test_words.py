@@ -5,7 +5,7 @@ import pytest
 from afterword_trainer.baselines import CharacterNgrams
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.predictor import Distribution, prime
-from afterword_trainer.words import WordExpert, WordTrigrams, letters
+from afterword_trainer.words import WordExpert, WordTrigrams, word_symbols
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,9 +92,9 @@ def test_unknown_words_are_spelled_by_the_model_of_characters() -> None:
     np.testing.assert_array_equal(predictor.distribution(), characters.distribution())
 
 
-def test_letters_spell_words() -> None:
+def test_words_are_spelled_with_letters() -> None:
     """ASCII letters and digits, accented ids, and bytes of what has no id; nothing else."""
-    spelled = letters(ALPHABET)
+    spelled = word_symbols(ALPHABET)
     for character in "azAZ09_é":
         assert spelled[ALPHABET.encode(character)].all()
     for character in " .,-\n'":

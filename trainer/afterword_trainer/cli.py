@@ -4,18 +4,22 @@ Imports nothing heavy, so that `trainer --help` answers before the finger leaves
 """
 
 import argparse
-import difflib
-import io
-import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
-T = TypeVar("T", int, float)
-
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+from afterword_trainer.terminal import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    Parser,
+    end_with_the_pipe,
+    number,
+    obey_signals,
+    open_streams,
+    tell,
+)
 
 OVERVIEW = """\
 Teach Afterword your own writing. Everything stays on this machine.
@@ -50,20 +54,6 @@ NO_COLOR, AFTERWORD_NO_PROGRESS: no colour, no live view.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse with the project's form of errors: what, and what to type instead."""
-
-    def error(self, message: str) -> NoReturn:
-        hint = f"{self.prog} --help"
-        if "argument COMMAND: invalid choice: '" in message:
-            typed, *choices = message.replace("'", "").partition("choice: ")[2].split()
-            names = [choice.strip(",()") for choice in choices]
-            if near := difflib.get_close_matches(typed, names, 1):
-                hint = f"trainer {near[0]}"
-        sys.stderr.write(f"error: {message}\n\nhint: {hint}\n")
-        sys.exit(USAGE)
-
-
 class _Version(argparse.Action):
     """What this is and where its files lie: the first thing to look at when something is odd."""
 
@@ -85,17 +75,14 @@ class _Version(argparse.Action):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `trainer`; the exit code."""
-    _open_streams()
+    open_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = build_parser()
     if not arguments:
         parser.print_help()
         return DONE
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up, as after Ctrl-C
-    # A closed pipe (`trainer sample | head`) ends the program as it ends every other one.
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    obey_signals()
     try:
         from afterword_trainer import commands
 
@@ -106,38 +93,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except commands.EXPECTED_ERRORS as error:
             if options.debug:
                 raise
-            what, _, remedy = str(error).partition("; ")
-            sys.stderr.write(f"error: {what}\n" + (f"\nhint: {remedy}\n" if remedy else ""))
+            tell(error)
             return FAILED
+    except BrokenPipeError:
+        return end_with_the_pipe()
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
 
 
-def _open_streams() -> None:
-    """Have all three streams, and none that dies of a character.
-
-    Whoever starts programs without a terminal may close them; a descriptor that is free would go
-    to the next file opened, and be written to as if it were the terminal.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            from afterword_trainer.durable import open_nothing
-
-            os.set_inheritable(open_nothing(), True)  # the lowest that is free: this one
-    sys.stdin = sys.stdin or os.fdopen(0)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every command; the one place where options are declared."""
-    parser = _Parser(
+    parser = Parser(
         prog="trainer",
         description=OVERVIEW,
         epilog=EPILOGUE,
@@ -255,7 +222,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_pretrain(verbs: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_pretrain(verbs: "argparse._SubParsersAction[Parser]") -> None:
     pretrain = verbs.add_parser(
         "pretrain",
         help="make a base model from a large corpus: hours of work, seldom needed",
@@ -277,10 +244,11 @@ def _add_pretrain(verbs: "argparse._SubParsersAction[_Parser]") -> None:
         metavar="MODEL",
         help="go on from the weights of a model that pretrain made, and in its shape",
     )
-    pretrain.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm")
-    pretrain.add_argument("--layers", type=int, default=2)
-    pretrain.add_argument("--units", type=int, default=512)
-    pretrain.add_argument("--embedding", type=int, default=128)
+    shape = pretrain.add_argument_group("the network, unless --from brings one")
+    shape.add_argument("--cell", choices=("lstm", "gru", "rnn"), help="kind of unit (lstm)")
+    shape.add_argument("--layers", type=int, help="(2)")
+    shape.add_argument("--units", type=int, help="of each layer (512)")
+    shape.add_argument("--embedding", type=int, help="numbers for each symbol (128)")
     pretrain.add_argument(
         "--precision",
         choices=("auto", "float32", "bfloat16"),
@@ -312,27 +280,12 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _number(low: float, high: float, kind: Callable[[str], T]) -> Callable[[str], T]:
-    """A type for argparse: a number from `low` to `high`, or a message that names both."""
-
-    def parse(text: str) -> T:
-        try:
-            value = kind(text)
-            if low <= float(text) <= high:
-                return value
-        except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number within {low:g} and {high:g}")
-
-    return parse
-
-
-_minutes = _number(0.4, 10_000, float)  # in less, nothing but starting up would be done
-_epochs = _number(0.001, 10_000, float)
-_share = _number(0, 0.95, float)
-_count = _number(1, 100_000_000, int)
-_symbols = _number(1_000, 10**12, int)
-_seed = _number(0, 2**31 - 1, int)
+_minutes = number(0.4, 10_000, float)  # in less, nothing but starting up would be done
+_epochs = number(0.001, 10_000, float)
+_share = number(0, 0.95, float)
+_count = number(1, 100_000_000, int)
+_symbols = number(1_000, 10**12, int)
+_seed = number(0, 2**31 - 1, int)
 
 
 if __name__ == "__main__":

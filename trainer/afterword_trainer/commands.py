@@ -27,9 +27,8 @@ from afterword_trainer import (
     evaluation,
     experts,
     learn,
-    manifest,
+    measures,
     portrait,
-    pretraining,
     records,
     report,
     stream,
@@ -40,6 +39,9 @@ from afterword_trainer.model.predictor import prime
 from afterword_trainer.model.sampling import Sampling, generate
 from afterword_trainer.model.step import NetworkPredictor, NumpyStep, open_predictor
 from afterword_trainer.paths import Paths
+from afterword_trainer.pretraining import PretrainingError
+from afterword_trainer.run import Listener
+from afterword_trainer.scores import Table
 from afterword_trainer.shelf import Shelf, ShelfError
 
 DEFAULT_MINUTES = 5.0  # a coffee; enough for a megabyte of text
@@ -56,9 +58,10 @@ EXPECTED_ERRORS: tuple[type[Exception], ...] = (
     BundleError,
     ShelfError,
     durable.StateError,
+    evaluation.NoSuchRowError,
     stream.TooLittleError,
     learn.LearnError,
-    manifest.ManifestError,
+    PretrainingError,
     records.TrainingError,
     UsageError,
 )
@@ -166,8 +169,10 @@ def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
 
 def pretrain_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer pretrain`."""
+    from afterword_trainer.pretraining import pretrain  # no other command enters that room
+
     config = os.environ.get("TF_CONFIG")  # set where several workers train together
-    request = pretraining.Request(
+    request = pretrain.Request(
         manifest=options.manifest,
         out=options.out,
         roots=options.root,
@@ -180,10 +185,10 @@ def pretrain_command(options: argparse.Namespace, paths: Paths) -> int:
         embedding=options.embedding,
         precision=options.precision,
         seed=options.seed,
-        task=pretraining.Task.parse(config) if config else None,
+        task=pretrain.Task.parse(config) if config else None,
     )
     with _listening(as_json=options.json) as listener:
-        made = pretraining.pretrain(request, paths, listener)
+        made = pretrain.pretrain(request, paths, listener)
     if options.json:
         folder = str(made.folder) if made.folder else None
         print(json.dumps({"event": "pretrained", **asdict(made), "folder": folder}))
@@ -260,9 +265,10 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
         presage_words=options.characters // 20,  # which take about as long
         rows=options.rows,
     )
+    most = evaluation.LEARNED_CHARACTERS
     with (
         _work_folder(paths.cache / "evaluations") as folder,
-        _status(quiet=options.json) as say,
+        _status(quiet=False) as say,  # on standard error, so that JSON is left alone
     ):
         documents = _documents_of(options.paths, _rules(options), _reading(say))
         if options.learned:
@@ -278,12 +284,13 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
                     alphabet=bundle.alphabet,
                     heldout_share=0.0,
                 )
-                known = [*prepared.learn_documents()]
+                known = experts.newest(prepared.learn_documents(), most)
             tested = test.learn_documents
             n_known = len(set(test.learned_digests()) & bundle.digests())
         else:
             both = stream.prepare(documents, folder / "both", alphabet=bundle.alphabet)
-            known, tested = [*both.learn_documents()], both.heldout_documents
+            known = experts.newest(both.learn_documents(), most)
+            tested = both.heldout_documents
             n_known = both.n_known(bundle.digests())
         table = evaluation.evaluate(
             experts.of_bundle(bundle, known),
@@ -310,7 +317,7 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
         print(json.dumps(found | table.to_json()))
         return 0
     _print_table(table, title=f"{bundle.id} on {table.keystroke_characters:,} characters typed")
-    learning = "; ".join(row.name for row in table.rows if row.learning)
+    learning = "; ".join(row.title for row in table.rows if row.learning)
     print(f"\ngoing on to learn from the text that they are scored on: {learning}")
     print("saved keystrokes are simulated, so an upper bound")
     if served is not None and exact is not None:
@@ -336,7 +343,7 @@ def _int8_loss(bundle: Bundle, documents: Iterator[stream.Piece]) -> tuple[float
     text = "".join(piece.text for _, piece in zip(range(50), documents, strict=False))
     header = bundle.alphabet.header()
     found = [
-        evaluation.bits_per_character(
+        measures.bits_per_character(
             predictor, bundle.alphabet, text[:INT8_CHARACTERS], header
         ).per_character
         for predictor in (
@@ -503,14 +510,14 @@ def _chosen(shelf: Shelf, name: str | None) -> Bundle:
     return bundle
 
 
-def _print_table(table: evaluation.Table, *, title: str) -> None:
+def _print_table(table: Table, *, title: str) -> None:
     rows: list[Mapping[str, Any]] = []
     for row in table.rows:
         lists = row.presage.ksr if row.presage else {}
         typed = row.keystrokes
         rows.append(
             {
-                "name": row.name,
+                "name": row.title,
                 "bits": row.bits.per_character if row.bits else None,
                 "saved": typed.ksr if typed else None,
                 "accepted": typed.acceptance if typed else None,
@@ -523,7 +530,7 @@ def _print_table(table: evaluation.Table, *, title: str) -> None:
 
 
 @contextmanager
-def _listening(*, as_json: bool) -> Iterator[learn.Listener]:
+def _listening(*, as_json: bool) -> Iterator[Listener]:
     """Show on the terminal what training says; Ctrl-C asks it to stop."""
     with (
         _interruptible() as interrupted,
@@ -542,7 +549,7 @@ def _listening(*, as_json: bool) -> Iterator[learn.Listener]:
             if isinstance(record, records.Finished):
                 picture.close()
 
-        yield learn.Listener(
+        yield Listener(
             show=show,
             interrupted=interrupted,
             on_read=_reading(say),

@@ -179,6 +179,22 @@ def make_folder(path: Path) -> None:
     _sync_folder(path.parent)
 
 
+def make_private_folder(path: Path) -> None:
+    """As `make_folder`, for one that only this user may look into, whoever made it.
+
+    Raises StateError for a link, and for a folder of another user.
+    """
+    make_folder(path)
+    with explained(path):
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise StateError(f"{path}: it is a link, where a folder of your own belongs; remove it")
+        if status.st_uid != os.geteuid():
+            raise StateError(f"{path}: it belongs to another user; remove it, or {_ELSEWHERE}")
+        if status.st_mode & 0o077:
+            path.chmod(0o700)
+
+
 def retire(path: Path) -> None:
     """Delete a file or folder: its name is gone at once, the rest follows. Missing is fine."""
     tomb = _beside(path, TOMB)
@@ -277,6 +293,16 @@ def open_log(path: Path) -> int:
     with explained(path):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(path, flags, 0o600)
+
+
+def continue_log(path: Path, *, at_most: int) -> int:
+    """A descriptor to go on with in a log; one of `at_most` bytes and more becomes `.1` first."""
+    make_folder(path.parent)
+    with explained(path):
+        with suppress(FileNotFoundError):
+            if path.lstat().st_size >= at_most:
+                disk.rename(path, path.with_name(f"{path.name}.1"))
+        return disk.open_to_append(path, 0o600)
 
 
 def open_nothing() -> int:

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TypeVar
 
-from afterword_trainer.evaluation import Expert, Page, Reader
+from afterword_trainer.evaluation import Expert, Reader
+from afterword_trainer.measures import Page
 from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.model.memory import Memory
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.step import open_predictor
+from afterword_trainer.scores import FROZEN_MIX, MEMORY, MIX, network_row
 from afterword_trainer.stream import Document
 
 DocumentT = TypeVar("DocumentT", bound=Document)
-
-MIX, FROZEN_MIX, MEMORY = "mix", "frozen mix", "memory"  # rows; the network's is its cell
 
 
 def of_bundle(bundle: Bundle, documents: Sequence[Document]) -> list[Expert]:
@@ -57,13 +57,16 @@ def of_bundle(bundle: Bundle, documents: Sequence[Document]) -> list[Expert]:
     return [
         Expert(name=MIX, make=mix, listed=True),
         Expert(name=FROZEN_MIX, make=frozen_mix),
-        Expert(name=bundle.spec.cell.upper(), make=network.fork, listed=True),
+        Expert(name=network_row(bundle.spec.cell), make=network.fork, listed=True),
         Expert(name=MEMORY, make=memory_alone),
     ]
 
 
 def newest(documents: Iterable[DocumentT], n_characters: int) -> list[DocumentT]:
-    """The last documents that hold `n_characters` together, or all there are, in their order."""
+    """The last documents that hold `n_characters` together, or all there are, in their order.
+
+    Holds no more of them than these, so that memory does not grow with the corpus.
+    """
     kept: deque[DocumentT] = deque()
     n_kept = 0
     for document in documents:
@@ -87,4 +90,4 @@ def dynamic_network(bundle: Bundle) -> Mapping[str, Reader]:
         ]
         return dynamic.bits(bundle.spec, bundle.weights, runs, on_read)
 
-    return {f"dynamic {bundle.spec.cell.upper()}": read}
+    return {network_row(bundle.spec.cell, dynamic=True): read}

@@ -9,7 +9,7 @@ what happens is told in records to whoever listens.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -30,25 +30,30 @@ from afterword_trainer import (
     stream,
     tuning,
 )
-from afterword_trainer.evaluation import Options, Table
+from afterword_trainer.evaluation import Options
 from afterword_trainer.model.alphabet import MAX_CHARACTERS, MOST_NEW, Alphabet
 from afterword_trainer.model.bundle import Bundle, remembered, require_fits
 from afterword_trainer.model.predictor import Predictor
-from afterword_trainer.model.sampling import Sampling
 from afterword_trainer.model.spec import Cell, NetworkSpec
-from afterword_trainer.model.step import NetworkPredictor, NumpyStep
 from afterword_trainer.paths import Paths
+from afterword_trainer.run import (
+    Listener,
+    Run,
+    Trained,
+    carry_out,
+    checkpoint_in,
+    make_room,
+)
+from afterword_trainer.scores import Table
 from afterword_trainer.shelf import Shelf
 
 if TYPE_CHECKING:
-    from afterword_trainer.training import Recipe, Start, Training
+    from afterword_trainer.training import Recipe, Start
 
 # Checkpoints, the finished model, the text; a full disk is better met before an hour's work.
 LEAST_FREE_BYTES = 500_000_000
 
 MOST_FOLDERS = 100  # that a model remembers by name, the largest; its report shows a dozen
-
-Show = Callable[[records.Record], None]
 
 
 class LearnError(Exception):
@@ -76,17 +81,6 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
-    """Who is told what happens, and who may end it."""
-
-    show: Show
-    interrupted: Callable[[], bool] = lambda: False
-    on_read: Callable[[int, int], None] = lambda files, characters: None
-    on_score: evaluation.Progress = lambda name, share: None
-    on_deleted: Callable[[str], None] = lambda id: None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """What came of it."""
 
@@ -108,37 +102,31 @@ def learn(
     was. Raises LearnError, stream.TooLittleError, records.TrainingError, durable.StateError,
     bundle.BundleError; KeyboardInterrupt if it is interrupted before anything was learned.
     """
-    started = time.monotonic() if started is None else started
-    shelf = Shelf(paths.models, paths.base)
-    before, _ = shelf.current()
-    parent, why_scratch = _parent(request, paths, before)
-    clock = _Clock(started, request.minutes, is_fine_tuning=parent is not None)
-    # The slow work begins only when nothing is left that could be refused.
-    most = parent.alphabet.size + MOST_NEW if parent else Alphabet().size + MAX_CHARACTERS
-    require_fits(_spec(request, parent, most))
+    plan = _plan(request, paths, time.monotonic() if started is None else started)
+    shelf, before = plan.shelf, plan.before
     with durable.locked(paths.runs / "lock"):
-        _make_room(paths)
-        text = _read(request, paths, listener, parent)
-        trained = _train(request, paths, listener, shelf, parent, why_scratch, text, clock)
-        bundle = _export(shelf.next_id(), text, trained)
-        known = _known(text, clock)
+        durable.retire(paths.runs / TEXT)
+        make_room(paths.runs, LEAST_FREE_BYTES)
+        text = _read(plan, listener)
+        trained, parent = _train(plan, text, listener)
+        bundle = _export(shelf.next_id(), text, trained, parent)
+        known = _known(text, plan.clock)
         parts = experts.of_bundle(bundle, known)
-        table = _score(parts, known, text, listener, clock)
+        table = _score(parts, known, text, listener, plan.clock)
         bundle = replace(
             bundle,
             scores=_scores(table),
-            provenance=_provenance(request, text, trained, table, parts[0].make())
-            | {"previous": before.id if before else None},
+            provenance=_provenance(plan, text, trained, table, parts[0].make()),
         )
         new_id = shelf.publish(bundle)
-        takes_over = before is None or _takes_over(trained, before)
+        takes_over = before is None or _takes_over(trained.run, before)
         active = request.activate and (takes_over or not trained.interrupted)
         if active:
             shelf.use(new_id)
-        for old_id in (*_superseded(shelf, new_id, trained.run_id), *shelf.prune()):
+        for old_id in (*_superseded(shelf, new_id, trained.run.id), *shelf.prune()):
             listener.on_deleted(old_id)
         if not trained.interrupted:
-            durable.retire(trained.checkpoint)
+            durable.retire(trained.run.checkpoint)
         durable.retire(text.prepared.folder)  # quickly made again; no text is left lying about
     return Learned(
         id=new_id,
@@ -167,28 +155,6 @@ def flattery(model: str, n_known: int) -> str:
 # -- what the steps hand on --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Text:
-    """What was read, in figures and on disk."""
-
-    prepared: stream.Prepared
-    summary: corpus.Summary
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Trained:
-    """What came out of training."""
-
-    spec: NetworkSpec
-    run: "Training"
-    parent: Bundle | None
-    precision: str
-    told: list[records.Record]
-    interrupted: bool
-    checkpoint: Path
-    run_id: str
-
-
 class _Clock:
     """The promise: when it began, and how much of it is for what."""
 
@@ -210,14 +176,52 @@ class _Clock:
         return None if self._end is None else self._end - time.monotonic()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """A request of which nothing is left that could be refused."""
+
+    request: Request
+    paths: Paths
+    shelf: Shelf
+    before: Bundle | None  # the model in use
+    parent: Bundle | None  # the model that training starts from
+    why_scratch: str | None  # why there is none, where one was asked for
+    clock: _Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """What was read, in figures and on disk."""
+
+    prepared: stream.Prepared
+    summary: corpus.Summary
+
+
 class _StoppedError(Exception):
     """The user does not want to wait for the scores."""
 
 
 # -- the steps ---------------------------------------------------------------------------------
 
-TEXT, CHECKPOINT = "text", "checkpoint-"  # in the folder of runs; a checkpoint for each run
-UNFINISHED = 3  # runs that can be gone on with, the newest; each keeps three times its weights
+TEXT = "text"  # in the folder of runs: what is learned
+
+
+def _plan(request: Request, paths: Paths, started: float) -> _Plan:
+    """What will be done, all of it possible. Raises LearnError, BundleError, StateError."""
+    shelf = Shelf(paths.models, paths.base)
+    before, _ = shelf.current()
+    parent, why_scratch = _parent(request, paths, before)
+    most = parent.alphabet.size + MOST_NEW if parent else Alphabet().size + MAX_CHARACTERS
+    require_fits(_spec(request, parent, most))
+    return _Plan(
+        request=request,
+        paths=paths,
+        shelf=shelf,
+        before=before,
+        parent=parent,
+        why_scratch=why_scratch,
+        clock=_Clock(started, request.minutes, is_fine_tuning=parent is not None),
+    )
 
 
 def _parent(
@@ -273,23 +277,12 @@ def _spec(request: Request, parent: Bundle | None, n_symbols: int) -> NetworkSpe
         ) from error
 
 
-def _make_room(paths: Paths) -> None:
-    """Remove what killed runs left half written, and see whether the disk has room for one."""
-    if paths.runs.is_dir():
-        durable.sweep(paths.runs)
-        durable.retire(paths.runs / TEXT)
-        saved = sorted(paths.runs.glob(f"{CHECKPOINT}*"), key=lambda path: path.stat().st_mtime)
-        for path in saved[:-UNFINISHED]:
-            durable.retire(path)
-    durable.require_space(paths.runs, LEAST_FREE_BYTES)
-
-
-def _read(request: Request, paths: Paths, listener: Listener, parent: Bundle | None) -> _Text:
+def _read(plan: _Plan, listener: Listener) -> _Text:
     """The user's files to symbols on disk."""
     summary = corpus.Summary()
 
     def documents() -> Iterator[corpus.Document]:
-        for item in corpus.documents(request.roots, request.rules):
+        for item in corpus.documents(plan.request.roots, plan.request.rules):
             if listener.interrupted():
                 raise KeyboardInterrupt  # nothing was learned yet, so there is nothing to keep
             summary.add(item)
@@ -297,31 +290,22 @@ def _read(request: Request, paths: Paths, listener: Listener, parent: Bundle | N
                 yield item
             listener.on_read(summary.total.documents, summary.total.characters)
 
-    alphabet = parent.alphabet if parent else None
-    prepared = stream.prepare(documents(), paths.runs / TEXT, alphabet=alphabet, extend=True)
+    alphabet = plan.parent.alphabet if plan.parent else None
+    prepared = stream.prepare(documents(), plan.paths.runs / TEXT, alphabet=alphabet, extend=True)
     return _Text(prepared=prepared, summary=summary)
 
 
-def _train(
-    request: Request,
-    paths: Paths,
-    listener: Listener,
-    shelf: Shelf,
-    parent: Bundle | None,
-    why_scratch: str | None,
-    text: _Text,
-    clock: _Clock,
-) -> _Trained:
-    """From the symbols to the best network that the time allows, or from a checkpoint on."""
+def _train(plan: _Plan, text: _Text, listener: Listener) -> tuple[Trained, Bundle | None]:
+    """The best network that the time allows, from its checkpoint if it has one; its parent."""
     from afterword_trainer import checkpoint, network, training  # slow: they import TensorFlow
 
-    prepared = text.prepared
+    request, parent, prepared = plan.request, plan.parent, text.prepared
     n_cores = machine.cores()
     network.use_cores(n_cores)
     spec = _spec(request, parent, prepared.alphabet.size)
 
     # 1) what will be done, and whether it was begun already
-    deadline = clock.deadline()
+    deadline = plan.clock.deadline()
     recipe = training.Recipe(
         seconds=None if deadline is None else max(1.0, deadline - time.monotonic()),
         epochs=request.epochs,
@@ -331,73 +315,43 @@ def _train(
     if parent:
         recipe = training.fine_tuning(recipe)
     run_id = _run_id(request, prepared, spec, recipe, n_cores)
-    saved = paths.runs / f"{CHECKPOINT}{run_id[:16]}"
+    saved = checkpoint_in(plan.paths.runs, run_id)
     earlier = checkpoint.load(saved, run_id)
     if earlier and earlier.parent:
-        parent = shelf.load(earlier.parent)
+        parent = plan.shelf.load(earlier.parent)
     precision = earlier.precision if earlier else request.precision
     if precision == "auto":
         precision = network.fastest_precision(spec.units)
 
     # 2) the network, where it starts from
-    net = network.CharacterNetwork(spec, precision=precision, seed=request.seed)
-    run = training.Training(
-        net,
-        prepared.learn_symbols(),
-        prepared.heldout_symbols(),
-        recipe,
-        n_cores=n_cores,
-        start=_start(parent, prepared, paths) if parent else None,
-        deadline=deadline,
-    )
-    told: list[records.Record] = []
-    if earlier:
-        run.restore(earlier.arrays, earlier.progress)
-        told = list(earlier.records)
-
-    # 3) train, telling everything, keeping what a report will want to know
-    def tell(record: records.Record) -> None:
-        if not isinstance(record, records.Stepped):
-            told.append(record)
-        listener.show(record)
-
-    def save() -> None:
-        state = checkpoint.Checkpoint(
-            run=run_id,
-            parent=parent.id if parent else None,
-            precision=precision,
-            progress=run.progress,
-            records=told,
-            arrays=run.arrays(),
-        )
-        checkpoint.save(saved, state)
-
-    prompt = portrait.opening(prepared.heldout_documents())
-
-    def sample() -> tuple[str, str]:
-        predictor = NetworkPredictor(NumpyStep(spec, net.weights_by_name()))
-        calm = Sampling(temperature=0.5)
-        return prompt, portrait.write(predictor, prepared.alphabet, prompt, 90, calm)
-
-    origin = "resumed" if earlier else parent.id if parent else "scratch"
-    tell(_planned(request, shelf.next_id(), origin, spec, text, recipe))
-    if why_scratch:
-        tell(records.Noticed(seconds=0.0, message=why_scratch))
-    if parent and (n_known := prepared.n_known(parent.digests())):
-        tell(records.Noticed(seconds=0.0, message=flattery(parent.id, n_known)))
-    for record in run.train(interrupted=listener.interrupted, save=save, sample=sample):
-        tell(record)
-    end = told[-1]
-    return _Trained(
-        spec=replace(spec, dropout=run.progress.dropout or 0.0),
-        run=run,
-        parent=parent,
+    run = Run(
+        training=training.Training(
+            network.CharacterNetwork(spec, precision=precision, seed=request.seed),
+            prepared.learn_symbols(),
+            prepared.heldout_symbols(),
+            recipe,
+            n_cores=n_cores,
+            start=_start(parent, prepared, plan.paths) if parent else None,
+            deadline=deadline,
+        ),
+        id=run_id,
+        parent=parent.id if parent else None,
         precision=precision,
-        told=told,
-        interrupted=isinstance(end, records.Finished) and end.reason == "interrupted",
+        alphabet=prepared.alphabet,
+        prompt=portrait.opening(prepared.heldout_documents()),
         checkpoint=saved,
-        run_id=run_id,
     )
+
+    # 3) train, after saying what is planned and what has to be known of it
+    origin = "resumed" if earlier else parent.id if parent else "scratch"
+    opening: list[records.Record] = [
+        _planned(request, plan.shelf.next_id(), origin, spec, text, recipe)
+    ]
+    if plan.why_scratch:
+        opening.append(records.Noticed(seconds=0.0, message=plan.why_scratch))
+    if parent and (n_known := prepared.n_known(parent.digests())):
+        opening.append(records.Noticed(seconds=0.0, message=flattery(parent.id, n_known)))
+    return carry_out(run, earlier, opening, listener), parent
 
 
 def _start(parent: Bundle, prepared: stream.Prepared, paths: Paths) -> "Start":
@@ -413,20 +367,22 @@ def _start(parent: Bundle, prepared: stream.Prepared, paths: Paths) -> "Start":
     return Start(weights=weights, test=test)
 
 
-def _export(new_id: str, text: _Text, trained: _Trained) -> Bundle:
+def _export(new_id: str, text: _Text, trained: Trained, parent: Bundle | None) -> Bundle:
     """The best network in the form in which it is served."""
     from afterword_trainer.export import serving_graphs
 
-    parent = trained.parent
+    training = trained.run.training
+    # What was dropped while training was chosen on the way.
+    spec = replace(training.network.spec, dropout=training.progress.dropout or 0.0)
     known = [*parent.documents] if parent else []
     known += [{"digest": digest} for digest in text.prepared.learned_digests()]
     return Bundle(
         id=new_id,
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        spec=trained.spec,
+        spec=spec,
         alphabet=text.prepared.alphabet,
-        weights=trained.run.best,
-        graphs=serving_graphs(trained.spec, trained.run.best),
+        weights=training.best,
+        graphs=serving_graphs(spec, training.best),
         history=[records.to_json(record) for record in trained.told],
         documents=remembered(known),
     )
@@ -435,7 +391,7 @@ def _export(new_id: str, text: _Text, trained: _Trained) -> Bundle:
 def _known(text: _Text, clock: _Clock) -> list[stream.Piece]:
     """What the memory and the baselines learn: the newest, no more than there is time for."""
     hurried = clock.left_s() is not None
-    most = evaluation.HURRIED_CHARACTERS if hurried else Options().learned_characters
+    most = evaluation.HURRIED_CHARACTERS if hurried else evaluation.LEARNED_CHARACTERS
     return experts.newest(text.prepared.learn_documents(), most)
 
 
@@ -501,14 +457,14 @@ def _superseded(shelf: Shelf, new_id: str, run_id: str) -> Iterator[str]:
             yield entry.id
 
 
-def _takes_over(trained: _Trained, before: Bundle) -> bool:
+def _takes_over(run: Run, before: Bundle) -> bool:
     """Whether what was cut short, and so was not scored, takes the place of the model in use.
 
     That of its own kind; and the base model's if it began there, since of that and what came after
     the better on held-out text was kept.
     """
-    began_there = trained.parent is not None and trained.parent.id == before.id == base.ID
-    return began_there or _run_of(before) == trained.run_id
+    began_there = run.parent == before.id == base.ID
+    return began_there or _run_of(before) == run.id
 
 
 def _run_of(bundle: Bundle) -> object:
@@ -549,20 +505,23 @@ def _scores(table: Table | None) -> dict[str, float]:
 
 
 def _provenance(
-    request: Request, text: _Text, trained: _Trained, table: Table | None, served: Predictor
+    plan: _Plan, text: _Text, trained: Trained, table: Table | None, served: Predictor
 ) -> dict[str, Any]:
     """Where a model comes from, for its report; it quotes the user, and stays on the machine."""
     prepared, run, read = text.prepared, trained.run, text.summary.to_json()
+    training = run.training
     read["folders"] = dict(islice(read["folders"].items(), MOST_FOLDERS))
     return {
-        "run": trained.run_id,
-        "command": request.command,
-        "parent": trained.parent.id if trained.parent else None,
-        "seed": request.seed,
-        "recipe": asdict(run.recipe) | {"streams": run.streams, "window": run.window},
-        "epochs": run.progress.symbols / prepared.n_learn_symbols,
-        "seconds": run.progress.seconds,
-        "precision": trained.precision,
+        "run": run.id,
+        "command": plan.request.command,
+        "parent": run.parent,
+        "previous": plan.before.id if plan.before else None,
+        "seed": plan.request.seed,
+        "recipe": asdict(training.recipe)
+        | {"streams": training.streams, "window": training.window},
+        "epochs": training.progress.symbols / prepared.n_learn_symbols,
+        "seconds": training.progress.seconds,
+        "precision": run.precision,
         "machine": machine.description(),
         "corpus": {
             "digest": prepared.digest,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from afterword_trainer import evaluation, records, report
+from afterword_trainer import records, report, stream
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import Bundle, BundleCorruptError
 from afterword_trainer.model.predictor import Predictor, prime
@@ -111,7 +111,7 @@ def _known(bundle: Bundle) -> report.ReportData:
 
 
 def offers(
-    predictor: Predictor, alphabet: Alphabet, documents: Iterable[evaluation.Document]
+    predictor: Predictor, alphabet: Alphabet, documents: Iterable[stream.Document]
 ) -> Iterator[dict[str, str]]:
     """Held-out lines with what would have been offered in them, right or wrong, as JSON.
 
@@ -141,18 +141,18 @@ def offers(
         }
 
 
-def opening(documents: Iterable[evaluation.Document]) -> str:
+def opening(documents: Iterable[stream.Document]) -> str:
     """The first words of text that was kept back: what the eye follows through training."""
     return next(_beginnings(documents), "The")
 
 
-def prompts(documents: Iterable[evaluation.Document]) -> Iterator[str]:
+def prompts(documents: Iterable[stream.Document]) -> Iterator[str]:
     """Up to three beginnings of lines, spread over the text, for samples."""
     found = list(islice(_beginnings(documents), 2_000))
     yield from dict.fromkeys(found[index * len(found) // 3] for index in range(min(3, len(found))))
 
 
-def _beginnings(documents: Iterable[evaluation.Document]) -> Iterator[str]:
+def _beginnings(documents: Iterable[stream.Document]) -> Iterator[str]:
     """The first five words of lines that look like sentences."""
     for document in documents:
         for line in document.text.splitlines():
@@ -222,6 +222,7 @@ def _score(row: Any, *, ours: bool) -> report.Score:
     lists = row.get("presage_ksr")
     return report.Score(
         name=row["name"],
+        note=str(row.get("note", "")),  # earlier versions had it in the name
         bits=row.get("bits_per_character"),
         saved=row.get("ksr"),
         accepted=row.get("acceptance"),

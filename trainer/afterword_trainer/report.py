@@ -76,7 +76,7 @@ class Score:
     """One model or baseline, measured on the same held-out text as the others."""
 
     name: str
-    note: str = ""  # what it is, in a few words
+    note: str = ""  # which of several it is, such as "order 12"
     bits: float | None = None  # per character
     saved: float | None = None  # keystrokes in 100, one ghost suggestion, editor-exact
     accepted: float | None = None  # % of the distinct suggestions that were shown

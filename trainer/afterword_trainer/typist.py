@@ -7,7 +7,7 @@ What it saves is an upper bound: people do not read every suggestion.
 import heapq
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,8 +15,15 @@ import numpy as np
 from afterword_trainer.baselines import WORD
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.predictor import Distribution, Predictor, Symbols, prime
-from afterword_trainer.model.suggestion import Policy, Rollout, Suggestion, cut
-from afterword_trainer.words import letters
+from afterword_trainer.model.suggestion import (
+    Continuation,
+    Policy,
+    Rollout,
+    Suggestion,
+    cut,
+    readable,
+)
+from afterword_trainer.words import word_symbols
 
 Tick = Callable[[], object]  # called after every character or word
 OfferT = TypeVar("OfferT", covariant=True)
@@ -58,7 +65,11 @@ class Keystrokes(_Counts):
 
     @property
     def acceptance(self) -> float:
-        """Percent of the distinct suggestions shown that were accepted."""
+        """Accepted, in percent of the distinct suggestions shown.
+
+        One that the user merely types along with, whose rest is shown after the next key, counts
+        once; one that comes back after another, or after silence, counts again.
+        """
         return _percent(self.accepted, self.distinct_shown)
 
     @property
@@ -111,25 +122,35 @@ class Ghost:
 
     def suggest(self) -> Suggestion | None:
         """The ghost text at the cursor."""
-        return self.suggest_by(self._policy)
+        return cut(self.expected(), self._policy)
 
-    def suggest_by(self, policy: Policy) -> Suggestion | None:
-        """The same by another policy: what the predictor expects does not depend on it."""
+    def expected(self) -> Continuation:
+        """How the text goes on, by the predictor: what a suggestion is cut from."""
         self._rollout = self._rollout or Rollout(self._predictor)
-        return cut(self._rollout, self._alphabet, policy)
+        return readable(self._rollout, self._alphabet, self._policy)
 
 
 class Dial:
-    """A `Suggester` that offers at once what a ghost would by each of several policies."""
+    """A `Suggester` that offers at once what a ghost would at each of several degrees of eagerness.
 
-    def __init__(self, ghost: Ghost, policies: Sequence[Policy]) -> None:
-        self._policies = policies
-        self._ghost = ghost
-        self.begin, self.typed = ghost.begin, ghost.typed
+    What the predictor expects does not depend on the degree, so it is asked once for all.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        alphabet: Alphabet,
+        policy: Policy,
+        degrees: Sequence[float],  # in the place of the policy's `min_probability`
+    ) -> None:
+        self._ghost = Ghost(predictor, alphabet, policy)
+        self._policies = [replace(policy, min_probability=degree) for degree in degrees]
+        self.begin, self.typed = self._ghost.begin, self._ghost.typed
 
     def suggest(self) -> tuple[Suggestion | None, ...]:
-        """The ghost text at the cursor, (policies,)."""
-        return tuple(map(self._ghost.suggest_by, self._policies))
+        """The ghost text at the cursor, (degrees,)."""
+        expected = self._ghost.expected()
+        return tuple(cut(expected, policy) for policy in self._policies)
 
 
 def offers_along(
@@ -221,7 +242,7 @@ class Speller:
     def __init__(self, predictor: Predictor, alphabet: Alphabet) -> None:
         self._predictor = predictor
         self._alphabet = alphabet
-        self._is_letter = letters(alphabet)
+        self._is_letter = word_symbols(alphabet)
         self._beginning: tuple[int, ...] = ()  # of the word at the cursor
         # Where this word may go: symbols from its first letter on -> predictor, distribution.
         self._explored: dict[tuple[int, ...], tuple[Predictor, Distribution]] = {}

@@ -17,7 +17,7 @@ from afterword_trainer.model.predictor import Distribution, Predictor, Symbols
 N_WORDS = 2  # before the one at the cursor: a trigram
 
 
-def letters(alphabet: Alphabet) -> NDArray[np.bool_]:
+def word_symbols(alphabet: Alphabet) -> NDArray[np.bool_]:
     """Which symbols words are spelled with, (n_symbols,); bytes beyond ASCII spell letters."""
     is_letter = np.zeros(alphabet.size, np.bool_)
     is_letter[N_ASCII:N_BYTES] = True
@@ -37,7 +37,7 @@ class WordTrigrams:
     """
 
     def __init__(self, symbols: Symbols, alphabet: Alphabet) -> None:
-        self.is_letter = letters(alphabet)
+        self.is_letter = word_symbols(alphabet)
         context = _Context(self.is_letter)
         hashes = np.empty((N_WORDS + 1, len(symbols)), np.int64)
         for place, symbol in enumerate(symbols.tolist()):

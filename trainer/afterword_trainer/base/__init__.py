@@ -2,11 +2,12 @@
 
     model/       a bundle whose id is "base", its weights in float16
     test.txt     text that it has not read, by which fine-tuning tells how much it forgets
-    CARD.md      what it is made of and how good it is, written by `card` from the bundle
+    CARD.md      what it is made of and how good it is, generated from the bundle
+    manifest.toml, SOURCES.md    what it was made from, and where that comes from
 
-Knows how the folder is laid out; makes nothing (`pack` does) and imports no framework, since
-models are asked before any is trained. Another folder of this form takes the place of ours where
-AFTERWORD_BASE names one.
+Knows how the folder is laid out; makes nothing (`pretraining` does) and imports no framework,
+since models are asked before any is trained. Another folder of this form takes the place of ours
+where AFTERWORD_BASE names one.
 """
 
 from pathlib import Path
@@ -48,7 +49,8 @@ def documents(folder: Path) -> list[Piece]:
     """The test text of the base model, document by document. Raises BundleMissingError."""
     path = folder / TEST
     try:
-        text = path.read_text(encoding="utf-8")
+        # Byte for byte: no line end is translated, no lone surrogate refused.
+        text = path.read_bytes().decode("utf-8", "surrogatepass")
     except (OSError, ValueError) as error:
         raise BundleMissingError(str(path), "it cannot be read", REMEDY) from error
     found = []

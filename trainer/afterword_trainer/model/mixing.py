@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT
-from afterword_trainer.model.memory import MIXER, TRACE, Memory, Place, library, size_of
+from afterword_trainer.model.memory import Memory, Place, constant, library
 from afterword_trainer.model.predictor import Distribution, Predictor
 
 
@@ -38,16 +38,18 @@ class Mixer:
     def __init__(self, values: NDArray[np.float32] | None = None, *, alone: bool = False) -> None:
         """From `values` of an earlier one, else untaught; `alone` for a memory with no network.
 
-        Raises ValueError for values that are not those of a mixer.
+        Raises ValueError for values that are not those of a mixer: too many, or no number, or a
+        share of more than all.
         """
-        n_values = size_of(MIXER) // 4
         if values is None:
-            self.values = np.zeros(n_values, np.float32)
+            self.values = np.zeros(_N_VALUES, np.float32)
             library.mixer_begin(self.values.ctypes.data, not alone)
         else:
-            if values.shape != (n_values,) or not np.isfinite(values).all():
-                raise ValueError(f"a mixer has {n_values} finite numbers")
+            if values.shape != (_N_VALUES,):
+                raise ValueError(f"a mixer has {_N_VALUES} numbers, not {values.shape}")
             self.values = np.array(values, np.float32)  # a copy
+            if not library.mixer_sound(self.values.ctypes.data):
+                raise ValueError("what is no number, or too large, is in no mixer: make a new one")
         self.pointer = self.values.ctypes.data
 
     @classmethod
@@ -116,14 +118,30 @@ class Mix:
 
         It shares memory and mixer, so it holds until the original, if that learns, observes again.
         """
+        return self.over(self._network.fork() if self._network else None)
+
+    def over(self, network: Network | None) -> "Mix":
+        """A fork that asks another network, which has observed the same."""
         twin = Mix.__new__(Mix)
         twin.learning = False
-        twin._network = self._network.fork() if self._network else None
+        twin._network = network
         twin._memory, twin._mixer, twin._key = self._memory, self._mixer, self._key
         twin._place = Place(self._place)
         twin._in_header = self._in_header
         twin._distribution = self._distribution
         twin._trace = _SCRATCH
+        return twin
+
+    @property
+    def network(self) -> Network | None:
+        """Where the network stands."""
+        return self._network
+
+    def learner(self, key: str) -> "Mix":
+        """A fork that learns: what it observes is typed into the document `key`."""
+        twin = self.fork()
+        twin.learning = True
+        twin._key = key
         return twin
 
     def _observe_text(self, symbol: int) -> None:
@@ -159,17 +177,20 @@ class Mix:
 LEARNING_RATES = (5e-4, 0.02)
 
 
+_N_VALUES = constant("mixer_bytes") // 4
+
+
 class Trace:
     """Working space of one prediction, and what learning from it needs."""
 
     __slots__ = ("_bytes", "pointer")
 
     def __init__(self) -> None:
-        self._bytes = np.zeros(size_of(TRACE), np.uint8)
+        self._bytes = np.zeros(constant("trace_bytes"), np.uint8)
         self.pointer = self._bytes.ctypes.data
 
 
-_SCRATCH = Trace()  # for all who do not learn
+_SCRATCH = Trace()  # for forks: nothing of it is needed from one call to the next
 
 
 @cache
@@ -179,4 +200,4 @@ def _taught(name: str) -> NDArray[np.float32] | None:
     if not file.is_file():
         return None
     values = np.frombuffer(file.read_bytes(), "<f4")
-    return values if values.shape == (size_of(MIXER) // 4,) else None
+    return values if values.shape == (_N_VALUES,) else None

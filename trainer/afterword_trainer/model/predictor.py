@@ -20,7 +20,13 @@ class Predictor(Protocol):
         """
 
     def observe(self, symbol: int) -> None:
-        """Take one more symbol of text into account."""
+        """Take one more symbol of text into account: an id of the predictor's alphabet.
+
+        Nobody checks that it is one, for this runs hundreds of times a keystroke; a network fails
+        on any other id, and the memory reads and writes beyond its tables. `Alphabet.encode` and
+        `Alphabet.header` never give another, nor does a draw from `distribution`; whoever has
+        symbols from elsewhere, such as a file, compares them with the alphabet's size first.
+        """
 
     def distribution(self) -> Distribution:
         """Probabilities of the next symbol, (n_symbols,); valid until the next `observe`."""

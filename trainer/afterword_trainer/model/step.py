@@ -182,6 +182,11 @@ class NetworkPredictor:
         logits: Logits = self._place.logits[0]
         return logits
 
+    @property
+    def state(self) -> State:
+        """After the last step, for one stream: from where a step of several streams can go on."""
+        return self._place.state
+
     def fork(self) -> "NetworkPredictor":
         """A copy that shares everything: states are never written to."""
         twin = NetworkPredictor.__new__(NetworkPredictor)

@@ -3,8 +3,8 @@
 Knows a predictor, an alphabet and a policy; knows nothing of documents, editors or the wire.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT, Alphabet, Decoder
 from afterword_trainer.model.predictor import Predictor
@@ -82,43 +82,24 @@ class Rollout:
         return True
 
 
+class Continuation(NamedTuple):
+    """What a rollout reads: its text, and how probable each beginning of it is."""
+
+    text: str
+    reached: list[float]  # probability of the first 0, 1, ... characters, (n + 1,)
+
+
 def suggest(predictor: Predictor, alphabet: Alphabet, policy: Policy) -> Suggestion | None:
     """What to offer after all that `predictor` has observed, or None; the predictor stays as is."""
-    return cut(Rollout(predictor), alphabet, policy)
+    return cut(readable(Rollout(predictor), alphabet, policy), policy)
 
 
-def cut(rollout: Rollout, alphabet: Alphabet, policy: Policy) -> Suggestion | None:
-    """The beginning of `rollout` that is worth most keys, None if none is worth showing.
-
-    Grows the rollout as far as a cut there could matter. What is cut depends on the text and on
-    the probability of each of its beginnings alone, so that paths sampled in one batch could take
-    the place of the one greedy path.
-    """
-    text, reached = _readable(rollout, alphabet, policy)
-    length, saving = _best_cut(text, reached, policy)
-    if not length:
-        return None
-    return Suggestion(
-        text=text[:length], probability=min(reached[length], 1.0), expected_saving=saving
-    )
-
-
-# Below this probability of getting there nothing further is looked at. At twice as much a tenth
-# of a key in 100 was lost; a key costs four steps of rolling out as it is.
-_NEGLIGIBLE = 0.01
-
-# Nobody means to insert these: control characters, DEL, halves of surrogate pairs, and the mark
-# of broken UTF-8.
-_UNWRITABLE = frozenset(
-    map(chr, (*range(0x09), *range(0x0B, 0x20), 0x7F, *range(0xD800, 0xE000), 0xFFFD))
-)
-
-
-def _readable(rollout: Rollout, alphabet: Alphabet, policy: Policy) -> tuple[str, list[float]]:
-    """The text of a rollout and the probability of its first 0, 1, ... characters, (n + 1,).
+def readable(rollout: Rollout, alphabet: Alphabet, policy: Policy) -> Continuation:
+    """The text of `rollout`, grown as far as a cut there could matter.
 
     Ends where something comes that cannot be offered: a line's end, the document's end, a control
-    character. A character spelled in bytes counts when its last byte is there.
+    character. A character spelled in bytes counts when its last byte is there. Does not depend on
+    how sure the policy wants to be.
     """
     decoder = Decoder(alphabet)
     text = ""
@@ -140,10 +121,37 @@ def _readable(rollout: Rollout, alphabet: Alphabet, policy: Policy) -> tuple[str
             break
         text += character
         reached.append(probability)
-    return text, reached
+    return Continuation(text, reached)
 
 
-def _best_cut(text: str, reached: Sequence[float], policy: Policy) -> tuple[int, float]:
+def cut(expected: Continuation, policy: Policy) -> Suggestion | None:
+    """The beginning of `expected` that is worth most keys, None if none is worth showing.
+
+    Depends on the text and on the probability of each of its beginnings alone, so that paths
+    sampled in one batch could take the place of the one greedy path.
+    """
+    length, saving = _best_cut(expected, policy)
+    if not length:
+        return None
+    return Suggestion(
+        text=expected.text[:length],
+        probability=min(expected.reached[length], 1.0),
+        expected_saving=saving,
+    )
+
+
+# Below this probability of getting there nothing further is looked at. At twice as much a tenth
+# of a key in 100 was lost; a key costs four steps of rolling out as it is.
+_NEGLIGIBLE = 0.01
+
+# Nobody means to insert these: control characters, DEL, halves of surrogate pairs, and the mark
+# of broken UTF-8.
+_UNWRITABLE = frozenset(
+    map(chr, (*range(0x09), *range(0x0B, 0x20), 0x7F, *range(0xD800, 0xE000), 0xFFFD))
+)
+
+
+def _best_cut(expected: Continuation, policy: Policy) -> tuple[int, float]:
     """(length, keys that offering this much saves over staying silent), or (0, 0.0).
 
     Of the beginnings that are probable enough, the one that saves most in the long run. A right
@@ -153,11 +161,12 @@ def _best_cut(text: str, reached: Sequence[float], policy: Policy) -> tuple[int,
     along is played out on this path, backwards from its end (optimal stopping by dynamic
     programming; Bellman 1957), beyond which nothing is assumed to be saved.
     """
+    text, reached = expected
     n = len(text)
     # Probability that exactly d characters of the path come true, (n + 1,).
     ends = [here - beyond for here, beyond in zip(reached, [*reached[1:], 0.0], strict=True)]
     # saved[i][d]: keys saved from character i on if exactly d come true, 0 unless d > i.
-    saved = [[0.0] * (n + 1) for _ in range(n + 1)]
+    saved = [[0.0] * (n + 1)] * (n + 1)
     value = [0.0] * (n + 1)  # sum over d of ends[d] * saved[i][d]
     length, gain = 0, 0.0
     inked = n  # the first character from i on that can be seen
@@ -166,10 +175,11 @@ def _best_cut(text: str, reached: Sequence[float], policy: Policy) -> tuple[int,
             inked = i
         later = saved[i + 1]
         silent = value[i + 1]  # if nothing is shown here
+        least = policy.min_probability * reached[i]
         length, gain = 0, 0.0
         missed = 0.0  # what is still saved later if the suggestion is wrong
         for j in range(i + 2, n + 1):
-            if reached[j] < policy.min_probability * reached[i]:
+            if reached[j] < least:
                 break  # and what is longer is less probable still
             missed += ends[j - 1] * later[j - 1]
             if j <= inked and j - i < policy.min_blanks:

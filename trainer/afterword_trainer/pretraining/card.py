@@ -1,10 +1,12 @@
 """The base model's card: what it is made of, how, and how good it is, as Markdown.
 
 Every figure comes from the bundle, so that the card cannot say anything else than the model does.
-Knows what `trainer pretrain` writes down of a model's origin; reads and writes nothing.
+Knows what `pretrain` writes down of a model's origin, which may be several runs, each beginning
+with the weights that the one before ended with; reads and writes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from afterword_trainer.model import bundle as bundles
@@ -62,9 +64,11 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     for name in sorted(files):
         yield f"| {name} | {len(files[name]):,} bytes{_FILES.get(name, '')} |"
     yield ""
-    yield from _data(facts["parts"])
-    yield from _kept_out(facts["parts"], facts["overlap"])
-    yield from _recipe(facts)
+    runs = [facts]  # the last first
+    while start := runs[-1].get("start"):
+        runs.append(start)
+    yield from _data(runs)
+    yield from _recipe(facts, runs)
     yield from _scores(facts["test"], facts["parts"])
     yield "## Known weaknesses"
     yield ""
@@ -80,9 +84,46 @@ _FILES = {
 }
 
 
-def _data(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _data(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What each run read, and what was kept out of it; what is as in the run after it, only once.
+
+    The first bases that began with another did not write down its parts.
+    """
     yield "## Data"
     yield ""
+    yield from _read(runs[0]["parts"])
+    yield _kept_out(runs[0]["overlap"])
+    yield ""
+    for after, run in pairwise(runs):
+        began = f"Run {_short(after['run'])} began with what run {_short(run['run'])} had made of"
+        if _read_the_same(run, after):
+            yield f"{began} the same texts."
+        elif parts := run.get("parts"):
+            yield f"{began} these:"
+            yield ""
+            yield from _read(parts)
+        else:
+            yield f"{began} the parts of another manifest, SHA-256 {_short(run['manifest'])}."
+        if run["overlap"] != after["overlap"]:
+            yield _kept_out(run["overlap"])
+        yield ""
+
+
+def _short(digest: str) -> str:
+    """Enough of it to tell runs and manifests apart."""
+    return digest[:12]
+
+
+def _read_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs had the same texts, though each drew its own shares of them."""
+    keys = ("name", "weight", "source", "licences", "documents", "characters")
+    both = [
+        [[part.get(key) for key in keys] for part in run.get("parts") or ()] for run in (one, other)
+    ]
+    return both[0] == both[1] if all(both) else bool(one["manifest"] == other["manifest"])
+
+
+def _read(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     rows = [
         (
             part["name"],
@@ -103,27 +144,36 @@ def _data(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if len(part["licences"]) >= 3:
             yield f"Licences of {part['name']}: {'; '.join(part['licences'])}."
             yield ""
-
-
-def _kept_out(parts: Sequence[Mapping[str, Any]], overlap: Mapping[str, Any]) -> Iterator[str]:
     duplicates, secrets = (sum(p[key] for p in parts) for key in ("duplicates", "secrets_removed"))
     yield (
         f"Left out: {duplicates:,} documents that repeat another, {secrets:,} lines that look like "
         "keys or passwords."
     )
-    yield (
+
+
+def _kept_out(overlap: Mapping[str, Any]) -> str:
+    return (
         f"So that scores on {', '.join(overlap['tests']) or 'the tests'} mean something, "
         f"{overlap['documents_dropped']:,} documents that share {overlap['words']} words in a row "
         f"with them were left out ({overlap['characters_dropped']:,} characters); "
         f"{overlap['passages_compared']:,} passages were compared with "
         f"{overlap['passages_of_tests']:,}."
     )
-    yield ""
 
 
-def _recipe(facts: Mapping[str, Any]) -> Iterator[str]:
+def _recipe(facts: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "## Recipe"
     yield ""
+    if len(runs) > 1:
+        symbols, seconds = (sum(run[key] for run in runs) for key in ("symbols", "seconds"))
+        yield f"{symbols:,} symbols in {seconds / 3600:.2f} hours, in {len(runs)} runs:"
+        yield ""
+        rows = [
+            (_short(r["run"]), f"{r['symbols']:,}", f"{r['seconds'] / 3600:.2f}", f"{r['seed']}")
+            for r in reversed(runs)
+        ]
+        yield from _table(("run", "symbols", "hours", "seed"), rows)
+        yield "The last of them:"
     yield (
         f"{facts['symbols']:,} symbols in {facts['seconds'] / 3600:.2f} hours, "
         f"{facts['epochs']:.2f} passes; matrix products in {facts['precision']}; "
@@ -153,5 +203,6 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     for row in rows:
-        yield f"| {' | '.join(cell.replace('|', '/') for cell in row)} |"
+        cells = (" ".join(cell.replace("|", "/").split()) for cell in row)
+        yield f"| {' | '.join(cells)} |"
     yield ""

@@ -8,17 +8,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from afterword_trainer import durable, sources
-from afterword_trainer.language import language_of
+from afterword_trainer import base, durable
 from afterword_trainer.model.alphabet import FIRST_CHARACTER, Alphabet
-from afterword_trainer.overlap import Passages
-from afterword_trainer.sources import Source
+from afterword_trainer.pretraining import sources
+from afterword_trainer.pretraining.overlap import Passages
+from afterword_trainer.pretraining.sources import Source
 from afterword_trainer.stream import Piece, SymbolFile
 
 PIECE_CHARACTERS = 32_768  # of a long text that stay together; then another text follows
@@ -55,14 +56,11 @@ class Mixture:
 
     def test_data(self) -> bytes:
         """The test text as it is handed on: documents as in an archive, not compressed."""
-        return durable.read(self.folder / TEST, at_most=1 << 26)
+        return durable.read(self.folder / base.TEST, at_most=1 << 26)
 
     def test_texts(self) -> Iterator[tuple[str, Piece]]:
         """(part, document) of the test text."""
-        documents = self.test_data().decode("utf-8", "surrogatepass").split(sources.RECORD)[1:]
-        for part, document in zip(self.tested, documents, strict=True):
-            path, _, text = document.partition("\n")
-            yield part, Piece(path=path, language=language_of(path), modified=0.0, text=text)
+        return zip(self.tested, base.documents(self.folder), strict=True)
 
 
 def prepare(
@@ -76,8 +74,8 @@ def prepare(
     """The corpus in a folder of `parent`; at once if it was prepared before from the same sources.
 
     No text of it shares thirteen words in a row with a text of `never`. Without an `alphabet`, its
-    most frequent characters make one. Raises what `sources.texts`
-    and `tick` raise, and durable.StateError; what was begun is then begun again.
+    most frequent characters make one. Raises what `sources.texts` and `tick` raise, and
+    durable.StateError; nothing is left then of what was begun.
     """
     identity = [FORMAT, seed, [source.fingerprint() for source in found], *map(_digest, never)]
     identity += [alphabet.characters] if alphabet else []
@@ -87,10 +85,15 @@ def prepare(
         return earlier
     for stale in parent.glob("corpus-*"):  # of another manifest, or begun and not ended
         durable.retire(stale)
-    return _prepared(found, Passages(never), folder, key, seed, tick, alphabet)
+    try:
+        return _prepared(found, Passages(never), folder, key, seed, tick, alphabet)
+    except BaseException:
+        with suppress(durable.StateError):  # of two things that go wrong, the first is told
+            durable.retire(folder)
+        raise
 
 
-LEARN, HELDOUT, TEST = "learn.symbols", "heldout.symbols", "test.txt"  # names of files
+LEARN, HELDOUT = "learn.symbols", "heldout.symbols"  # names of files; base.TEST is another
 SPOOL, INDEX = "text", "index.json"
 
 
@@ -207,17 +210,19 @@ def _prepared(
         total = sum(tally.characters_read for tally in tallies)
         room = [TEST_CHARACTERS * tally.characters_read / max(1, total) for tally in tallies]
         tested: list[str] = []
-        with durable.writer(folder / TEST) as file:
+        with durable.writer(folder / base.TEST) as file:
             for at in draw.permutation(len(testable)).tolist():
                 place = testable[at]
                 if room[place.part] <= 0:
                     continue
                 excerpt = next(_cut(_text_at(spool, place), TEST_EXCERPT))
+                if base.DOCUMENT in place.path + excerpt:
+                    continue  # what follows it would be read as another document
                 room[place.part] -= len(excerpt)
-                record = f"{sources.RECORD}{place.path}\n{excerpt}"
+                record = f"{base.DOCUMENT}{place.path}\n{excerpt}"
                 file.write(record.encode("utf-8", "surrogatepass"))
                 tested.append(tallies[place.part].name)
-        written[TEST] = file.written
+        written[base.TEST] = file.written
     durable.retire(folder / SPOOL)
 
     # 4) the index comes last: without one there is no corpus

@@ -26,8 +26,11 @@ _LAYERS: dict[Cell, type] = {
 }
 
 
+BACKENDS = ("tensorflow", "jax", "torch")  # on which Keras trains
+
+
 def backend() -> str:
-    """What Keras runs on: "tensorflow", "jax" or "torch"; KERAS_BACKEND names it."""
+    """What Keras runs on; KERAS_BACKEND names it."""
     return str(keras.backend.backend())
 
 

@@ -7,6 +7,7 @@ of symbols or networks.
 import hashlib
 import json
 import lzma
+import os
 import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from afterword_trainer import corpus, ignore, secrets
 from afterword_trainer.language import TEXT, is_prose, language_of
-from afterword_trainer.manifest import ManifestError, Part
+from afterword_trainer.pretraining import PretrainingError
+from afterword_trainer.pretraining.manifest import Part
 
 RECORD = "\x1e"  # begins the line that begins a document of an archive; its path follows
 
@@ -50,7 +52,7 @@ class Text:
 def locate(part: Part, roots: Sequence[Path]) -> Source:
     """Find what `part` names in the first of `roots` that has it.
 
-    Raises ManifestError if it is nowhere, or if a package does not say that it may be used: a
+    Raises PretrainingError if it is nowhere, or if a package does not say that it may be used: a
     licence that is unknown or asks for more than that its notice is kept.
     """
     if part.stdlib:
@@ -64,7 +66,7 @@ def locate(part: Part, roots: Sequence[Path]) -> Source:
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError as error:
-            raise ManifestError(
+            raise PretrainingError(
                 f"part {part.name!r}: the package {name!r} is not installed; install it, or take "
                 "it off the list"
             ) from error
@@ -86,7 +88,7 @@ def locate(part: Part, roots: Sequence[Path]) -> Source:
 def texts(source: Source) -> Iterator[Text]:
     """The documents of a part in an order that is always the same, secrets removed.
 
-    Raises ManifestError for an archive that cannot be read.
+    Raises PretrainingError for an archive that cannot be read.
     """
     part = source.part
     for text in _all(source):
@@ -96,13 +98,13 @@ def texts(source: Source) -> Iterator[Text]:
 
 
 def unseen(name: str, roots: Sequence[Path]) -> str:
-    """A test text, which no part may hold. Raises ManifestError if it is in none of `roots`."""
+    """A test text, which no part may hold. Raises PretrainingError if it is in none of `roots`."""
     for root in roots:
         try:
             return (root / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
+        except (OSError, ValueError):  # a NUL in the name is a ValueError
             continue
-    raise ManifestError(
+    raise PretrainingError(
         f"{name}: this test text is in none of the folders looked into, so nothing could be kept "
         "free of it; name the folder that holds it with --root"
     )
@@ -114,7 +116,7 @@ def matches(path: str, patterns: Sequence[str]) -> bool:
 
 
 def archived(path: Path) -> Iterator[tuple[str, str]]:
-    """(path, text) of each document of an archive. Raises ManifestError if it is none."""
+    """(path, text) of each document of an archive. Raises PretrainingError if it is none."""
     name, lines = None, list[str]()
     try:
         with lzma.open(path, "rt", encoding="utf-8", newline="\n") as file:
@@ -128,7 +130,7 @@ def archived(path: Path) -> Iterator[tuple[str, str]]:
                 else:
                     lines.append(line)
     except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        raise ManifestError(
+        raise PretrainingError(
             f"{path.name}: not an archive of texts ({error}); fetch or make it again"
         ) from error
     if name is not None:
@@ -140,9 +142,9 @@ def archived(path: Path) -> Iterator[tuple[str, str]]:
 
 def _found(part: Part, place: str, roots: Sequence[Path]) -> Path:
     for root in roots:
-        if (root / place).exists():
+        if os.path.exists(root / place):  # noqa: PTH110  # Path.exists raises for a long name
             return root / place
-    raise ManifestError(
+    raise PretrainingError(
         f"part {part.name!r}: {place} is in none of the folders looked into; name the folder that "
         "holds it with --root"
     )
@@ -212,7 +214,7 @@ def is_permissive(licence: str) -> bool:
 def _permitted(part: Part, package: str, licence: str) -> str:
     if is_permissive(licence):
         return f"{package}: {licence}"
-    raise ManifestError(
+    raise PretrainingError(
         f"part {part.name!r}: the licence of {package} is {licence!r}, which is not known to be "
         "permissive; take it off the list"
     )

@@ -1,4 +1,4 @@
-"""Put a base model into the package: `python -m afterword_trainer.base.pack EXPORTED`.
+"""Put a base model into the package: `python -m afterword_trainer.pretraining.pack EXPORTED`.
 
 EXPORTED is what `trainer pretrain --out EXPORTED` made: a model and its test text.
 """
@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from afterword_trainer import base, durable
-from afterword_trainer.base import card
 from afterword_trainer.model import bundle as bundles
 from afterword_trainer.model.bundle import Bundle, BundleError, BundleMissingError
 from afterword_trainer.paths import SHIPPED_BASE
+from afterword_trainer.pretraining import card
 
 
 def pack(exported: Path, folder: Path) -> Bundle:
@@ -56,8 +56,8 @@ def pack(exported: Path, folder: Path) -> Bundle:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; the exit code."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m afterword_trainer.base.pack EXPORTED\n")
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        sys.stderr.write("usage: python -m afterword_trainer.pretraining.pack EXPORTED\n")
         return 2
     try:
         bundle = pack(Path(arguments[0]), SHIPPED_BASE)

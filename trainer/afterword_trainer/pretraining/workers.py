@@ -20,8 +20,18 @@ class Team:
     """The workers that TF_CONFIG names; each makes the same calls in the same order."""
 
     def __init__(self, index: int) -> None:
-        """Meet the others; before TensorFlow's first operation. `index` 0 is the chief."""
-        self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        """Meet the others; before TensorFlow's first operation. `index` 0 is the chief.
+
+        Waits for those who are not there yet. Raises records.TrainingError where nobody can be.
+        """
+        try:
+            self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise records.TrainingError(
+                f"worker {index} cannot meet the others ({reason}); correct TF_CONFIG, and start "
+                "all of them again"
+            ) from error
         self.size = int(self._strategy.num_replicas_in_sync)
         self.index = index
         self._sum = tf.function(self._sum_in_graph, autograph=False)

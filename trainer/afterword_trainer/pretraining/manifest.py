@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from afterword_trainer.model import bundle as bundles
+from afterword_trainer.pretraining import PretrainingError
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
 MOST_BYTES = 1 << 20  # of a manifest; a longer one is something else
-
-
-class ManifestError(Exception):
-    """The manifest cannot be used; one sentence with its remedy."""
+MOST_SHOWN = 40  # characters of a value that is not as it should be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +54,27 @@ class Manifest:
 
 
 def load(path: Path) -> Manifest:
-    """The manifest at `path`. Raises ManifestError, which names every mistake in the file."""
+    """The manifest at `path`. Raises PretrainingError, which names every mistake in the file."""
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ManifestError(f"{path}: {reason}; name a manifest that can be read") from error
+        raise PretrainingError(f"{path}: {reason}; name a manifest that can be read") from error
     if len(data) > MOST_BYTES:
-        raise ManifestError(f"{path}: over {MOST_BYTES:,} bytes; a manifest is a short TOML file")
+        raise PretrainingError(
+            f"{path}: over {MOST_BYTES:,} bytes; a manifest is a short TOML file"
+        )
     try:
         value = tomllib.loads(data.decode())
     except ValueError as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
-        raise ManifestError(f"{path}: not TOML ({error}); correct it") from error
+        raise PretrainingError(f"{path}: not TOML ({error}); correct it") from error
+    except RecursionError as error:
+        raise PretrainingError(f"{path}: not TOML (nested too deep); correct it") from error
     mistakes = _Mistakes()
     manifest = _manifest(value, hashlib.sha256(data).hexdigest(), mistakes)
     if mistakes.found:
-        raise ManifestError(f"{path}: {', '.join(mistakes.found)}; correct the manifest")
+        raise PretrainingError(f"{path}: {', '.join(mistakes.found)}; correct the manifest")
     return manifest
 
 
@@ -88,17 +92,16 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return _is_text(value) and len(value) <= 32 and set(value) <= _NAME
+    return isinstance(value, str) and bundles.ID.fullmatch(value) is not None
 
 
 def _is_weight(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 100
 
 
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _TEXT: tuple[Check, str] = (_is_text, "a text")
 _TEXTS: tuple[Check, str] = (_is_texts, "a list of texts")
-_SHORT: tuple[Check, str] = (_is_name, "a short name: a-z, 0-9 and hyphens")
+_SHORT: tuple[Check, str] = (_is_name, "a short name: a-z and 0-9, then hyphens too")
 _PLACES = ("archive", "folder", "packages", "npm", "stdlib")
 _PART: Mapping[str, tuple[Check, str]] = {
     "name": _SHORT,
@@ -144,7 +147,8 @@ class _Mistakes:
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
                 self.found.append(f"{where} has no key {key!r}{hint}")
             elif not known[key][0](value):
-                self.found.append(f"{where}: {key!r} is {known[key][1]}")
+                given = repr(value)[:MOST_SHOWN]
+                self.found.append(f"{where}: {key!r} must be {known[key][1]}, not {given}")
             else:
                 sound[key] = value
         return sound

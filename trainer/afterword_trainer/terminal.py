@@ -1,0 +1,86 @@
+"""What both command lines share: exit codes, the form of errors, streams that bear anything.
+
+Imports argparse and no more, so that `--help` answers before the finger leaves Enter.
+"""
+
+import argparse
+import difflib
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T", int, float)
+
+DONE, FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the project's form of errors: what, and what to type instead."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"{self.prog} --help"
+        if "argument COMMAND: invalid choice: '" in message:
+            typed, *choices = message.replace("'", "").partition("choice: ")[2].split()
+            names = [choice.strip(",()") for choice in choices]
+            if near := difflib.get_close_matches(typed, names, 1):
+                hint = f"{self.prog} {near[0]}"
+        sys.stderr.write(f"error: {message}\n\nhint: {hint}\n")
+        sys.exit(USAGE)
+
+
+def number(low: float, high: float, kind: Callable[[str], T]) -> Callable[[str], T]:
+    """A type for argparse: a number from `low` to `high`, or a message that names both."""
+
+    def parse(text: str) -> T:
+        try:
+            value = kind(text)
+            if low <= float(text) <= high:
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number within {low:g} and {high:g}")
+
+    return parse
+
+
+def tell(error: Exception) -> None:
+    """An expected error on standard error: what and why, and a hint where it has a remedy."""
+    what, _, remedy = str(error).partition("; ")
+    sys.stderr.write(f"error: {what}\n" + (f"\nhint: {remedy}\n" if remedy else ""))
+
+
+def obey_signals() -> None:
+    """Tidy up after SIGTERM as after Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def end_with_the_pipe() -> int:
+    """The exit code where nobody reads on, as in `trainer sample | head`; nothing more is said."""
+    from afterword_trainer.durable import open_nothing
+
+    os.dup2(open_nothing(), 1)  # what is still to be flushed
+    return 128 + signal.SIGPIPE
+
+
+def open_streams() -> None:
+    """Have all three streams, and none that dies of a character.
+
+    Whoever starts programs without a terminal may close them; a descriptor that is free would go
+    to the next file opened, and be written to as if it were the terminal.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            from afterword_trainer.durable import open_nothing
+
+            os.set_inheritable(open_nothing(), True)  # the lowest that is free: this one
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
