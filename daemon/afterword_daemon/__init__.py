@@ -1,1 +1,1 @@
-"""The daemon: will hold the model, watch folders and answer requests. Not built yet."""
+"""The daemon: the process that holds the model, the wire to it, and the answer at the cursor."""

@@ -1,1 +1,1 @@
-"""The language server: will translate between editors and the daemon. Not built yet."""
+"""The language server: between editors, which speak LSP, and the daemon, which knows no editor."""

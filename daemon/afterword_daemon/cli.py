@@ -1,0 +1,214 @@
+"""`afterword`: the command line. Parses, calls one function of `commands`, turns errors into words.
+
+Imports nothing heavy, so that `afterword --help` answers before the finger leaves Enter.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from afterword_trainer.terminal import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    NOT_RUNNING,
+    Parser,
+    end_with_the_pipe,
+    number,
+    obey_signals,
+    open_streams,
+    tell,
+)
+
+OVERVIEW = """\
+The words you would have written next, in every editor. Everything stays on this machine.
+
+  afterword demo              type with grey text, here and now; changes nothing
+  trainer learn ~/notes       teach it your own writing
+  afterword doctor            what is wrong, and the remedy
+"""
+
+# Every verb, in the order in which they are told, and what it is for.
+VERBS = {
+    "every day": {
+        "demo": "type with grey text in the terminal; changes nothing",
+        "complete": "what could come next, for a text given here",
+        "status": "how the daemon is: model, answers, memory, files",
+        "stats": "keys saved and suggestions taken, counted on this machine",
+    },
+    "learning": {
+        "learn": "the same as `trainer learn`",
+        "pause": "learn nothing more until `resume`; suggestions go on",
+        "resume": "learn again",
+    },
+    "the daemon": {
+        "start": "start it, as the first editor would",
+        "stop": "stop it; the next editor starts it again",
+        "restart": "stop it and start it",
+        "run": "be the daemon, in the foreground",
+        "logs": "the last lines of its log",
+    },
+    "care": {
+        "doctor": "check everything, and say what to do; changes nothing",
+        "config": "settings: where they are, what is wrong with them",
+        "install": "start it with the login, on request only",
+        "uninstall": "undo `install`",
+    },
+}
+
+COMPLETE = """\
+Ask for what could come next. The suggestion alone goes to standard output.
+
+  afterword complete --prompt 'I have been thinking ab'
+  git log -1 --format=%B | afterword complete --prompt - --count 3
+"""
+
+CONFIG = """\
+Settings: one file, all of it optional.
+
+  afterword config            where it is, and what it sets
+  afterword config write      write it, with every setting explained
+  afterword config check      what is wrong with it, line by line
+"""
+
+INSTALL = """\
+Set something up, on request only.
+
+  afterword install login --dry-run     show what would be written
+  afterword install login               have the daemon ready when you log in
+  afterword uninstall login             undo that
+
+Editors start the daemon by themselves, so that hardly anybody needs this.
+"""
+
+EPILOGUE = """\
+Exit codes: 0 done, 1 failed or unhealthy, 2 wrong usage, 3 the daemon is not running,
+130 interrupted.
+AFTERWORD_HOME=DIR keeps everything that Afterword writes under one folder.
+NO_COLOR: no colour.
+"""
+
+
+class _Version(argparse.Action):
+    """What this is and where its files lie: the first thing to look at when something is odd."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        from afterword_trainer.paths import Paths
+
+        from afterword_daemon.endpoint import build
+
+        paths = Paths.from_environment()
+        print(f"Afterword {build()}, Python {sys.version.split()[0]}")
+        for name, path in (
+            ("settings", paths.config),
+            ("models and reports", paths.data),
+            ("what can be made again", paths.cache),
+            ("socket", paths.runtime),
+            ("logs", paths.logs),
+        ):
+            print(f"{name:<24}{path}")
+        sys.exit(DONE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `afterword`; the exit code."""
+    open_streams()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["learn"]:  # the trainer's verb, in a process that may be as heavy
+        os.execv(sys.executable, [sys.executable, "-m", "afterword_trainer.cli", *arguments])
+    options = build_parser().parse_args(arguments)
+    obey_signals()
+    try:
+        from afterword_daemon import client, commands
+
+        try:
+            code = commands.run(options)
+            sys.stdout.flush()
+            return code
+        except commands.EXPECTED_ERRORS as error:
+            if options.debug:
+                raise
+            tell(error)
+            return NOT_RUNNING if isinstance(error, client.NotRunningError) else FAILED
+    except BrokenPipeError:
+        return end_with_the_pipe()
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command; the one place where options are declared."""
+    told = "".join(
+        f"\n{group}:\n" + "".join(f"  {verb:<12}{what}\n" for verb, what in verbs.items())
+        for group, verbs in VERBS.items()
+    )
+    parser = Parser(
+        prog="afterword",
+        usage="afterword [COMMAND] [--help]",
+        description=OVERVIEW + told,
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="the version, and where things are kept"
+    )
+    parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+    further = {"complete": COMPLETE, "config": CONFIG, "install": INSTALL, "uninstall": INSTALL}
+    verbs = {
+        verb: commands.add_parser(
+            verb,
+            prog=f"afterword {verb}",
+            description=further.get(verb, f"{what[0].upper()}{what[1:]}."),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for group in VERBS.values()
+        for verb, what in group.items()
+    }
+
+    complete = verbs["complete"]
+    complete.add_argument(
+        "--prompt", required=True, metavar="TEXT", help="text to go on from; - reads standard input"
+    )
+    complete.add_argument("--count", type=_count, default=1, help="of suggestions at most (1)")
+    complete.add_argument("--temperature", type=_temperature, help="0 to 2 (as it is set, or 0)")
+    verbs["stats"].add_argument(
+        "action",
+        nargs="?",
+        choices=("on", "off", "clear"),
+        metavar="on|off|clear",
+        help="count, do not count, forget what was counted",
+    )
+    verbs["logs"].add_argument("--lines", "-n", type=_count, default=40, help="how many (40)")
+    verbs["logs"].add_argument(
+        "--follow", "-f", action="store_true", help="go on with what is added"
+    )
+    verbs["doctor"].add_argument("checks", nargs="*", metavar="CHECK", help="these alone (all)")
+    verbs["doctor"].add_argument("--list", action="store_true", help="which checks there are")
+    verbs["config"].add_argument(
+        "action", nargs="?", choices=("write", "check"), metavar="write|check", help="see above"
+    )
+    verbs["run"].add_argument(
+        "--stay", action="store_true", help="do not end when nobody is connected"
+    )
+    for verb in ("install", "uninstall"):
+        verbs[verb].add_argument("what", choices=("login",), metavar="login")
+        verbs[verb].add_argument(
+            "--dry-run", action="store_true", help="only show what would be done"
+        )
+    for verb in ("complete", "status", "stats", "doctor", "config"):
+        verbs[verb].add_argument(
+            "--json", action="store_true", help="for programs: JSON on standard output"
+        )
+    return parser
+
+
+_count = number(1, 100_000, int)
+_temperature = number(0, 2, float)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

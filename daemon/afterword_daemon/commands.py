@@ -1,0 +1,396 @@
+"""The verbs of `afterword`, one function each: options in, lines on the terminal out.
+
+What is shown is laid out by `view`; `--json` writes JSON and nothing else on standard output.
+Each verb imports what it needs when it is called: `status` and `--help` must not wait for numpy.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from afterword_trainer.durable import StateError
+from afterword_trainer.paths import Paths
+from afterword_trainer.terminal import DONE, FAILED, NOT_RUNNING
+from afterword_trainer.view import visible
+
+from afterword_daemon import client, endpoint, view
+from afterword_daemon.client import Connection, DaemonError, LostError, NotRunningError, What
+from afterword_daemon.protocol import Options
+
+
+class UsageError(Exception):
+    """Something was asked for that there is not; one sentence with its remedy."""
+
+
+# What `cli.main` says in one sentence; anything else is a defect and shows its traceback. Modules
+# that import much have their errors turned into this one where they are called.
+EXPECTED_ERRORS: tuple[type[Exception], ...] = (
+    DaemonError,
+    StateError,
+    UsageError,
+    endpoint.EndpointError,
+)
+NAME = "afterword"  # as the daemon's log calls us
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the command; the exit code."""
+    paths = Paths.from_environment()
+    match options.command:
+        case None:
+            return overview_command(paths)
+        case "status":
+            return status_command(options, paths)
+        case "doctor":
+            return doctor_command(options, paths)
+        case "complete":
+            return complete_command(options, paths)
+        case "demo":
+            return demo_command(paths)
+        case "start" | "stop" | "restart":
+            return process_command(options.command, paths)
+        case "run":
+            return run_command(options, paths)
+        case "logs":
+            return logs_command(options, paths)
+        case "stats":
+            return stats_command(options, paths)
+        case "pause" | "resume":
+            return pause_command(options.command, paths)
+        case "config":
+            return config_command(options, paths)
+        case "install" | "uninstall":
+            return install_command(options)
+    raise AssertionError(f"{options.command} has a parser and no function")
+
+
+# -- how it is ---------------------------------------------------------------------------------
+
+
+def overview_command(paths: Paths) -> int:
+    """`afterword` alone: where one stands, and what to type next."""
+    facts = _asked("status", paths)
+    view.put("Afterword offers the words you would have written next. It never uses the network.\n")
+    if facts is None:
+        view.put(view.NOT_RUNNING)
+        has_learned = paths.models.is_dir()
+    else:
+        view.put(view.headline(facts, time.time()))
+        has_learned = facts["model"] is not None and facts["model"]["id"] != "base"
+    if not has_learned:
+        view.put("  nothing of yours was learned yet; the base model completes a little already")
+    steps = [("afterword demo", "type with it here; changes nothing")]
+    if has_learned:
+        steps.append(("afterword status", "how it is"))
+    else:
+        steps.append(("trainer learn ~/notes", "teach it your writing"))
+    steps.append(("afterword doctor", "see whether all is well"))
+    view.put("")
+    for command, what in steps:
+        view.put(f"  {view.painted(f'{command:<24}', view.CYAN)}{what}")
+    return DONE
+
+
+def status_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`afterword status`."""
+    facts = _asked("status", paths)
+    if options.json:
+        print(json.dumps({"running": facts is not None} | (facts or {})))
+    elif facts is None:
+        view.put(view.NOT_RUNNING + "\n" + view.hints("afterword start"))
+    else:
+        for line in view.status(facts, time.time()):
+            view.put(line)
+    return NOT_RUNNING if facts is None else DONE
+
+
+def doctor_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`afterword doctor`."""
+    from afterword_daemon import doctor
+
+    unknown = [name for name in options.checks if name not in doctor.CHECKS]
+    if unknown:
+        raise UsageError(f"there is no check {unknown[0]!r}; afterword doctor --list")
+    if options.list:
+        for name, check in doctor.CHECKS.items():
+            view.put(f"  {name:<{view.N_LABEL}} {check.__doc__}")
+        return DONE
+    states = []
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for finding in doctor.examine(paths, options.checks):
+        states.append(finding.state)
+        if options.json:
+            print(json.dumps(asdict(finding)), flush=True)
+            continue
+        for line in view.finding(**asdict(finding), width=width):
+            view.put(line)
+    if not options.json:
+        view.put(f"\n{view.verdict(states)}")
+    return FAILED if "failed" in states else DONE
+
+
+def logs_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`afterword logs`."""
+    path = paths.logs / "daemon.log"
+    try:
+        file = path.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no log yet; afterword start") from None
+    with ExitStack() as open_files:
+        open_files.push(file)
+        for line in file.readlines()[-options.lines :]:
+            sys.stdout.write(line)
+        while options.follow:
+            sys.stdout.flush()
+            if line := file.readline():
+                sys.stdout.write(line)
+                continue
+            time.sleep(0.2)
+            with suppress(FileNotFoundError):  # one that has grown long is moved aside
+                if path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                    file = open_files.enter_context(path.open(encoding="utf-8", errors="replace"))
+    return DONE
+
+
+def stats_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`afterword stats`."""
+    from afterword_daemon import config
+
+    if options.action in ("on", "off"):
+        try:
+            config.put(paths, "stats", "true" if options.action == "on" else "false")
+        except config.ConfigError as error:
+            raise UsageError(str(error)) from error
+        print(f"counting is {options.action}")
+        return DONE
+    with _connected(paths) as connection:
+        if options.action == "clear":
+            connection.ask("clear-stats")
+            print("what was counted is forgotten")
+            return DONE
+        facts = connection.ask("stats")
+        latency_ms = connection.ask("status")["latency_ms"]
+    try:
+        is_on = config.load(paths).stats
+    except config.ConfigError as error:
+        is_on = error.settings.stats  # as the daemon has it
+    if options.json:
+        print(json.dumps(facts | {"latency_ms": latency_ms, "counting": is_on}))
+    else:
+        for line in view.stats(facts, latency_ms, date.today(), is_on=is_on):
+            view.put(line)
+    return DONE
+
+
+# -- what it writes ----------------------------------------------------------------------------
+
+PROMPT_CHARACTERS = 8_000  # of a prompt, its last: a second; the network recalls far less
+
+
+def complete_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`afterword complete`."""
+    prompt = options.prompt
+    if prompt == "-":
+        prompt = sys.stdin.buffer.read().decode("utf-8", "replace")
+    prompt = prompt.replace("\r\n", "\n").encode("utf-8", "replace").decode()
+    with _connected(paths) as connection:
+        completed = connection.complete(
+            prompt[-PROMPT_CHARACTERS:],
+            document=COMPLETE,
+            starts=len(prompt) <= PROMPT_CHARACTERS,
+            invoked=True,
+            options=Options(alternatives=options.count, temperature=options.temperature),
+        )
+        why = connection.ask("why", document=COMPLETE) if not completed.items else {}
+    items = completed.items[: options.count]
+    if options.json:
+        found = [{"text": item.text, "probability": item.probability} for item in items]
+        reason = completed.reason or None
+        print(json.dumps({"suggestions": found, "reason": reason, "model": completed.model}))
+        return DONE
+    raw = not sys.stdout.isatty()  # a model may write what a terminal would obey
+    for item in items:
+        print(item.text if raw else visible(item.text, keep="\n\t"))
+    if not items:
+        sys.stderr.write(f"no suggestion: {why.get('explanation', completed.reason)}\n")
+    return DONE
+
+
+def demo_command(paths: Paths) -> int:
+    """`afterword demo`."""
+    from afterword_daemon import demo
+
+    try:
+        demo.require_terminal()
+    except demo.DemoError as error:
+        raise UsageError(str(error)) from None
+    connection = _connected(paths)
+
+    def ask(text: str) -> str:
+        nonlocal connection
+        try:
+            return _first(connection, text)
+        except LostError:  # it was stopped or replaced; what was written is not lost for that
+            connection.close()
+            connection = Connection.open(paths, spawn=True, client=NAME)
+            return _first(connection, text)
+
+    facts = connection.ask("status")["model"]
+    page = demo.run(ask, f"Afterword, a demo · {view.model(facts, time.time())}")
+    connection.close()
+    if page.text:
+        view.put(demo.footer(page, None))
+    view.put(view.hints("trainer learn ~/notes    (teach it your own writing)"))
+    return DONE
+
+
+def _first(connection: Connection, text: str) -> str:
+    completed = connection.complete(
+        text[-PROMPT_CHARACTERS:], document=DEMO, starts=len(text) <= PROMPT_CHARACTERS
+    )
+    return completed.items[0].text if completed.items else ""
+
+
+COMPLETE, DEMO = "afterword complete", "afterword demo"  # documents that no editor has
+
+
+# -- the process -------------------------------------------------------------------------------
+
+
+def process_command(command: str, paths: Paths) -> int:
+    """`afterword start`, `stop`, `restart`."""
+    if command == "start" and _asked("status", paths) is not None:
+        print("already running")
+        return DONE
+    stopped = command != "start" and client.stop(paths, client=NAME)
+    if command == "stop":
+        print("stopped" if stopped else "not running")
+        return DONE
+    Connection.open(paths, spawn=True, client=NAME).close()
+    facts = _asked("status", paths)
+    assert facts is not None
+    view.put(view.headline(facts, time.time()))
+    if command == "start":
+        view.put(view.hints("afterword stop    (undo)"))
+    return DONE
+
+
+def run_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`afterword run`."""
+    from afterword_daemon import process
+
+    def report(what: bytes) -> None:
+        if what == endpoint.READY:
+            sys.stderr.write(f"serving; the log is {paths.logs / 'daemon.log'}; Ctrl-C ends it\n")
+        elif what == endpoint.OTHER:
+            sys.stderr.write("error: a daemon is running already\n\nhint: afterword stop\n")
+
+    return process.run(paths, stay=options.stay, report=report)
+
+
+def pause_command(command: str, paths: Paths) -> int:
+    """`afterword pause`, `resume`."""
+    with Connection.open(paths, spawn=False, client=NAME) as connection:
+        connection.ask("pause" if command == "pause" else "resume")
+    if command == "pause":
+        view.put(
+            "nothing more is learned; suggestions go on\n"
+            + view.hints("afterword resume    (undo)")
+        )
+    else:
+        print("learning goes on")
+    return DONE
+
+
+# -- setting it up -----------------------------------------------------------------------------
+
+
+def config_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`afterword config`."""
+    from afterword_daemon import config
+
+    path = config.path_of(paths)
+    if options.action == "write":
+        if path.exists():
+            raise UsageError(f"{path}: there is one already; edit it, or move it away first")
+        print(config.write_template(paths))
+        return DONE
+    mistakes: Sequence[str] = ()
+    try:
+        settings = config.load(paths)
+    except config.ConfigError as error:
+        settings, mistakes = error.settings, error.mistakes
+    if options.json:
+        values = asdict(settings) | {"watch": [*map(str, settings.watch)]}
+        found = {"path": str(path), "exists": path.exists(), "mistakes": mistakes}
+        print(json.dumps(found | {"settings": values}))
+        return FAILED if mistakes else DONE
+    if mistakes:
+        # Not a sentence but a list: one line for each, as a compiler would.
+        sys.stderr.write(f"error: {path}\n" + "".join(f"  {mistake}\n" for mistake in mistakes))
+        sys.stderr.write("\nhint: the lines above hold nothing; all the others do\n")
+        return FAILED
+    if options.action == "check":
+        print(f"{path}: all is well" if path.exists() else f"{path}: there is none, which is well")
+        return DONE
+    view.put(f"{path}" if path.exists() else f"{path} (there is none: all defaults)")
+    for name, value in config.flat(settings):
+        view.put(f"  {name:<26}{value}")
+    if not path.exists():
+        view.put(view.hints("afterword config write    (the file, with every setting explained)"))
+    return DONE
+
+
+def install_command(options: argparse.Namespace) -> int:
+    """`afterword install`, `uninstall`."""
+    from afterword_daemon import service
+
+    try:
+        login = service.of_this_system()
+        installing = options.command == "install"
+        if options.dry_run:
+            for line in service.plan(login, installing=installing):
+                print(line)
+            return DONE
+        if installing:
+            service.install(login)
+            view.put(
+                f"written: {login.path}\nthe daemon will be there after the next login\n"
+                + view.hints("afterword uninstall login    (undo)")
+            )
+        elif service.remove(login):
+            print(f"removed: {login.path}")
+        else:
+            print(f"there is nothing to remove: {login.path}")
+    except service.ServiceError as error:
+        raise UsageError(str(error)) from error
+    return DONE
+
+
+# -- shared by the verbs -----------------------------------------------------------------------
+
+
+def _asked(what: What, paths: Paths) -> dict[str, Any] | None:
+    """The daemon's answer; None if it is not running."""
+    try:
+        with Connection.open(paths, spawn=False, client=NAME) as connection:
+            return connection.ask(what)
+    except NotRunningError:
+        return None
+
+
+def _connected(paths: Paths) -> Connection:
+    """A connection, for which the daemon is started if need be."""
+    try:
+        return Connection.open(paths, spawn=False, client=NAME)
+    except DaemonError:
+        sys.stderr.write("starting the daemon\n")
+        return Connection.open(paths, spawn=True, client=NAME)

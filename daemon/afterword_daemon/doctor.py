@@ -1,0 +1,421 @@
+"""What can be wrong with an installation, and what to do about it. Looks, and changes nothing.
+
+Each check has a name, by which it can be run alone, and ends in one finding. Knows where to look;
+knows nothing of how findings are shown. Nothing heavy is imported before a check needs it.
+"""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from afterword_trainer.paths import Paths
+
+from afterword_daemon import client, endpoint, view
+
+State = Literal["ok", "warning", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The outcome of one check."""
+
+    check: str
+    state: State
+    found: str  # one sentence, or several lines
+    remedy: str = ""  # what to type or to do; never empty for what failed
+
+
+def examine(paths: Paths, names: Sequence[str] = ()) -> Iterator[Finding]:
+    """The findings of the named checks, or of all, one after another as they are made."""
+    patient = Patient(paths)
+    for name, check in CHECKS.items():
+        if names and name not in names:
+            continue
+        try:
+            state, found, *remedy = check(patient)
+        except Exception as error:  # a check that breaks is a finding too, and the others go on
+            state, found = "failed", f"the check itself failed: {type(error).__name__}: {error}"
+            remedy = ["report this"]
+        yield Finding(check=name, state=state, found=found, remedy=" ".join(remedy))
+
+
+Outcome = tuple[State, str] | tuple[State, str, str]
+
+LITTLE_ROOM = 200 << 20  # bytes; a model and what it takes to make the next one
+SOME_ROOM = 2 << 30  # for learning from a large folder
+MAX_RESIDENT = 120 << 20  # what is promised
+EDITORS = {
+    "code": "VS Code",
+    "codium": "VSCodium",
+    "nvim": "Neovim",
+    "emacs": "Emacs",
+    "hx": "Helix",
+    "vim": "Vim",
+    "kate": "Kate",
+    "zed": "Zed",
+    "subl": "Sublime Text",
+}
+
+
+class Patient:
+    """What several checks look at, looked at once."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+
+    @cached_property
+    def daemon(self) -> "dict[str, Any] | client.DaemonError":
+        """What the daemon says about itself, or why it does not."""
+        started = time.monotonic()
+        try:
+            with client.Connection.open(self.paths, spawn=False, client="afterword") as connection:
+                facts = connection.ask("status")
+        except client.DaemonError as error:
+            return error
+        return facts | {"answered_in_s": time.monotonic() - started}
+
+    @cached_property
+    def entries(self) -> Sequence[Any]:
+        """The models, each wholly read and checked."""
+        from afterword_trainer.shelf import Shelf
+
+        return Shelf(self.paths.models, self.paths.base).entries()
+
+
+# -- what is installed -------------------------------------------------------------------------
+
+
+def _install(patient: Patient) -> Outcome:
+    """One version, and its commands are found."""
+    scripts = Path(sys.executable).parent
+    python = sys.version.split()[0]
+    this = f"Afterword {endpoint.build()} on Python {python}"
+    missing, others = [], []
+    for name in ("afterword", "afterword-lsp", "trainer"):
+        found = shutil.which(name)
+        if found is None:
+            missing.append(name)
+        elif Path(found).resolve().parent != scripts.resolve():
+            others.append(found)
+    if others:
+        what = f"{this}; the shell finds other programs first: {', '.join(others)}"
+        return "warning", what, f"put {scripts} to the front of PATH"
+    if missing:
+        what = f"{this}; the shell does not find {', '.join(missing)}"
+        return "warning", what, f"add {scripts} to PATH, or name them in full in your editor"
+    return "ok", f"{this}; its three commands are found"
+
+
+def _config(patient: Patient) -> Outcome:
+    """Every setting is understood."""
+    from afterword_daemon import config
+
+    path = config.path_of(patient.paths)
+    try:
+        config.load(patient.paths)
+    except config.ConfigError as error:
+        return "failed", "\n".join((str(path), *error.mistakes)), f"correct {path}"
+    return "ok", str(path) if path.exists() else "no file, so every setting has its default"
+
+
+def _folders(patient: Patient) -> Outcome:
+    """Nobody else may look into them."""
+    paths = patient.paths
+    open_to_others, foreign = [], []
+    for path in (paths.data, paths.cache, paths.runtime, paths.logs, paths.config):
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # not made yet
+        # What is set may be read by others, what was written may not.
+        forbidden = 0o022 if path == paths.config else 0o077
+        if status.st_uid != os.geteuid():
+            foreign.append(str(path))
+        elif status.st_mode & forbidden:
+            open_to_others.append(str(path))
+    if foreign:
+        return "failed", f"not yours: {', '.join(foreign)}", f"chown -R $USER {' '.join(foreign)}"
+    if open_to_others:
+        folders = " ".join(open_to_others)
+        return "failed", f"others may look into {folders}", f"chmod 700 {folders}"
+    return "ok", "all of them are for you alone"
+
+
+def _disk(patient: Patient) -> Outcome:
+    """Room for models."""
+    folder = patient.paths.data
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    found = f"{free / (1 << 30):.1f} GB free in {folder}"
+    if free < LITTLE_ROOM:
+        return "failed", found, "free some space, or set AFTERWORD_HOME to another disk"
+    if free < SOME_ROOM:
+        return "warning", f"{found}, little for learning", "free some space"
+    return "ok", found
+
+
+# -- the model ---------------------------------------------------------------------------------
+
+
+def _base(patient: Patient) -> Outcome:
+    """The model that comes with Afterword is whole."""
+    entry = next((entry for entry in patient.entries if entry.id == "base"), None)
+    if entry is None:
+        what = f"{patient.paths.base}: there is none"
+        return "failed", what, "install Afterword from a release, or unset AFTERWORD_BASE"
+    if entry.problem:
+        return "failed", f"{patient.paths.base}: {entry.problem}", "install Afterword again"
+    return "ok", f"whole, {entry.size / 1e6:.0f} MB"
+
+
+def _model(patient: Patient) -> Outcome:
+    """The model in use is whole; its age and score."""
+    broken = [entry for entry in patient.entries if entry.problem and entry.id != "base"]
+    current = next((entry for entry in patient.entries if entry.is_current), None)
+    if current is None:
+        own = [entry for entry in patient.entries if entry.id != "base"]
+        if own:
+            return "warning", "none is in use; the base model serves", "trainer models"
+        return "ok", "base; nothing of yours was learned yet (trainer learn ~/notes)"
+    if current.problem:
+        what = f"{current.id}: {current.problem}"
+        return "failed", what, "trainer rollback, or learn again: trainer learn ~/notes"
+    found = view.model(asdict(current), time.time())
+    if current.id == "base":
+        found += "; nothing of yours was learned yet"
+    if broken:
+        names = ", ".join(entry.id for entry in broken)
+        return "warning", f"{found}; damaged: {names}", f"trainer remove {broken[0].id}"
+    return "ok", found
+
+
+def _serving(patient: Patient) -> Outcome:
+    """The model answers, and as its weights say."""
+    # In a process of its own: a library that was built for another processor ends it.
+    code = "import sys; from afterword_daemon import doctor; doctor.self_test(*sys.argv[1:])"
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(patient.paths.models), str(patient.paths.base)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if result.returncode != 0:
+        last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
+        return "failed", f"the model cannot be asked: {last}", "install Afterword again"
+    test = json.loads(result.stdout.splitlines()[-1])
+    found = f"{test['by']} answers, {test['step_us']:.0f} µs for a character"
+    if test["difference"] > 0.05:
+        return "failed", f"{found}, but not as the weights say", "install Afterword again"
+    if test["by"] != "LiteRT":
+        what = f"{found}; LiteRT is not there, so suggestions are slower"
+        return "warning", what, "pip install ai-edge-litert, where there is one for this machine"
+    return "ok", found
+
+
+def self_test(models: str, base: str) -> None:
+    """Ask the model that serves through its graph and by numpy; print how the two compare."""
+    import numpy as np
+    from afterword_trainer.model.step import LiteRtStep, NumpyStep, open_step
+    from afterword_trainer.shelf import Shelf
+
+    shelf = Shelf(Path(models), Path(base))
+    sound = [entry for entry in shelf.entries() if not entry.problem]
+    bundle = shelf.load(next((entry.id for entry in sound if entry.is_current), "base"))
+    step = open_step(bundle.spec, bundle.weights, bundle.graphs)
+    oracle = NumpyStep(bundle.spec, bundle.weights)
+    states = [np.zeros(bundle.spec.state_shape(1), np.float32)] * 2
+    difference, seconds = 0.0, []
+    for symbol in bundle.alphabet.encode("The same answer by both ways?"):
+        symbols = np.array([symbol])
+        started = time.perf_counter()
+        logits, states[0] = step(symbols, states[0])
+        seconds.append(time.perf_counter() - started)
+        exact, states[1] = oracle(symbols, states[1])
+        likely = [np.exp(given - given.max()) for given in (logits, exact)]
+        pair = [given / given.sum() for given in likely]
+        difference = max(difference, float(np.abs(pair[0] - pair[1]).max()))
+    by = "LiteRT" if isinstance(step, LiteRtStep) else "numpy"
+    step_us = 1e6 * float(np.median(seconds))
+    print(json.dumps({"by": by, "difference": difference, "step_us": step_us}))
+
+
+def _learning(patient: Patient) -> Outcome:
+    """TensorFlow is there; it is not loaded."""
+    from importlib.metadata import PackageNotFoundError, version
+    from importlib.util import find_spec
+
+    if find_spec("tensorflow") is None:
+        what = "TensorFlow is not there: suggestions work, learning does not"
+        return "warning", what, f"{sys.executable} -m pip install --upgrade afterword"
+    for name in ("tensorflow-cpu", "tensorflow"):
+        try:
+            return "ok", f"TensorFlow {version(name)} is there"
+        except PackageNotFoundError:
+            continue
+    return "ok", "TensorFlow is there"
+
+
+# -- the daemon --------------------------------------------------------------------------------
+
+
+def _daemon(patient: Patient) -> Outcome:
+    """It answers, and is of this version."""
+    match patient.daemon:
+        case client.NotRunningError():
+            return "skipped", "not running; the first editor starts it, or: afterword start"
+        case client.DaemonError() as error:
+            what, _, remedy = str(error).partition("; ")
+            return "failed", what, remedy or "afterword restart"
+        case facts:
+            pass
+    found = f"running as process {facts['pid']}, answers in {1000 * facts['answered_in_s']:.0f} ms"
+    if facts["build"] != endpoint.build():
+        what = f"{found}, but is of version {facts['build']}"
+        return "warning", what, "afterword restart"
+    if facts["detail"]:
+        return "warning", f"{found}, but: {facts['detail']}", "afterword doctor config model"
+    return "ok", found
+
+
+def _socket(patient: Patient) -> Outcome:
+    """Only you can reach it."""
+    if isinstance(patient.daemon, client.DaemonError):
+        return _SKIPPED
+    note = endpoint.read(patient.paths)
+    if note is None:
+        what = f"{endpoint.note_of(patient.paths)} is gone; clients look in the usual places"
+        return "warning", what, "afterword restart"
+    path = Path(note.socket)
+    try:
+        file, folder = path.lstat(), path.parent.lstat()
+    except OSError as error:
+        return "failed", f"{path}: {(error.strerror or 'gone').lower()}", "afterword restart"
+    if not stat.S_ISSOCK(file.st_mode) or {file.st_uid, folder.st_uid} != {os.geteuid()}:
+        return "failed", f"{path} is not a socket of yours", "afterword restart"
+    for at, mode in ((path, file.st_mode), (path.parent, folder.st_mode)):
+        if mode & 0o077:
+            return "failed", f"{at} is open to others", "afterword restart"
+    return "ok", f"{path}, for you alone"
+
+
+def _seccomp(patient: Patient) -> Outcome:
+    """The kernel keeps it from the network."""
+    if isinstance(patient.daemon, client.DaemonError):
+        return _SKIPPED
+    if sys.platform != "linux":
+        return "skipped", "this system has no such filter; see `network`"
+    try:
+        status = Path(f"/proc/{patient.daemon['pid']}/status").read_text(encoding="utf-8")
+    except OSError:
+        return "warning", "the kernel does not tell", "mount /proc, then: afterword doctor seccomp"
+    if "\nSeccomp:\t2\n" in status:
+        return "ok", "the kernel refuses the daemon every socket but those of this machine's own"
+    what = "the kernel took no filter of system calls: nothing of ours uses the network, unenforced"
+    return "warning", what, "start it outside of this container or emulation"
+
+
+def _network(patient: Patient) -> Outcome:
+    """It has no connection and listens on no port."""
+    if isinstance(patient.daemon, client.DaemonError):
+        return _SKIPPED
+    import psutil
+
+    try:
+        daemon = psutil.Process(patient.daemon["pid"])
+        processes = [daemon, *daemon.children(recursive=True)]
+        found = [c for process in processes for c in process.net_connections(kind="inet")]
+    except psutil.AccessDenied:
+        # The daemon lets no other process look into it, as it should; so it has to say it.
+        if patient.daemon["network"] == 0:
+            return "ok", "no connection, no listening port, by its own account; see seccomp"
+        return "failed", "it says that it holds sockets of the network", "afterword stop"
+    except psutil.NoSuchProcess:
+        return "skipped", "the daemon ended meanwhile"
+    if found:
+        ports = ", ".join(sorted({f"{c.laddr} {c.status}" for c in found}))
+        return "failed", f"it holds sockets of the network: {ports}", "afterword stop; report this"
+    return "ok", "no connection, no listening port"
+
+
+def _memory(patient: Patient) -> Outcome:
+    """It takes no more than was promised."""
+    if isinstance(patient.daemon, client.DaemonError):
+        return _SKIPPED
+    found = view.memory(patient.daemon)
+    if patient.daemon["resident"] > MAX_RESIDENT:
+        return "warning", f"{found}; over {MAX_RESIDENT >> 20} MB", "afterword restart"
+    return "ok", found
+
+
+def _log(patient: Patient) -> Outcome:
+    """No errors were written."""
+    path = patient.paths.logs / "daemon.log"
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "skipped", "there is none yet"
+    errors = [line for line in lines if " ERROR " in line or " CRITICAL " in line]
+    if errors:
+        what = f"{len(errors)} errors in {path}, the last: {errors[-1][:200]}"
+        return "warning", what, "afterword logs, then: afterword restart"
+    return "ok", f"no errors in {path}"
+
+
+# -- around it ---------------------------------------------------------------------------------
+
+
+def _editors(patient: Patient) -> Outcome:
+    """Which ones there are."""
+    found = [name for program, name in EDITORS.items() if shutil.which(program)]
+    if not found:
+        return "skipped", "none found; any that speaks LSP can start afterword-lsp"
+    return "ok", ", ".join(found)
+
+
+def _login(patient: Patient) -> Outcome:
+    """Whether it starts with your login."""
+    from afterword_daemon import service
+
+    try:
+        known = service.of_this_system()
+    except service.ServiceError:
+        return "skipped", "no login service is known here"
+    if not known.is_installed:
+        return "skipped", "not set up, as nobody asked (afterword install login)"
+    if not known.is_ours:
+        what = f"{known.path} is of another version or installation"
+        return "warning", what, "afterword install login"
+    return "ok", f"starts at login by {known.path}"
+
+
+_SKIPPED: Outcome = ("skipped", "the daemon is not running")
+
+CHECKS: Mapping[str, Callable[[Patient], Outcome]] = {
+    "install": _install,
+    "config": _config,
+    "folders": _folders,
+    "disk": _disk,
+    "base": _base,
+    "model": _model,
+    "serving": _serving,
+    "daemon": _daemon,
+    "socket": _socket,
+    "network": _network,
+    "seccomp": _seccomp,
+    "memory": _memory,
+    "log": _log,
+    "learning": _learning,
+    "editors": _editors,
+    "login": _login,
+}

@@ -1,0 +1,411 @@
+"""The answer: what to offer at a cursor, or the reason why nothing.
+
+Knows the model, what documents taught it, and settings; knows neither sockets nor files. An answer
+depends on the request, on the messages before it and on the settings; whatever is kept beyond that
+(states, rollouts that the user types along with, those for keys that may come) only makes it fast,
+and `caching=False` shows it. One request is answered at a time, in the order they come.
+
+    Superseded    nobody waits for the answer any more
+"""
+
+import asyncio
+import itertools
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, TypeVar
+
+from afterword_trainer.model.bundle import Bundle
+from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.mixing import Mixer
+from afterword_trainer.model.predictor import Symbols
+from afterword_trainer.model.sampling import HOTTEST
+from afterword_trainer.model.suggestion import Continuation, Policy, Suggestion, cut
+
+from afterword_daemon import shaping
+from afterword_daemon.config import Settings
+from afterword_daemon.protocol import Complete, Completed, Item, Outcome, Remember
+from afterword_daemon.served import Cursor, Document, Drawing, Served, Shown, read
+from afterword_daemon.shaping import Misfit
+from afterword_daemon.tally import Tally
+
+SettingT = TypeVar("SettingT")
+
+
+class Superseded(Exception):
+    """A newer request has taken the place of this one."""
+
+
+class Reason(str, Enum):
+    """Why there is no suggestion, as `Completed.reason` has it."""
+
+    NO_MODEL = "no-model"
+    DISABLED = "disabled"
+    MANUAL = "manual"
+    LONG_LINE = "long-line"
+    NOTHING = "nothing"
+    UNSURE = "unsure"
+    OVERLAP = "overlap"
+    SECRET = "secret"
+    SUPERSEDED = "superseded"
+
+
+EXPLANATIONS = {
+    Reason.NO_MODEL: "there is no model yet; learn your files with: trainer learn PATH",
+    Reason.DISABLED: "suggestions are switched off for this language (`enable` in the settings)",
+    Reason.MANUAL: "suggestions come only when asked for (`trigger` in the settings)",
+    Reason.LONG_LINE: "the line is so long that it looks like data, not like writing",
+    Reason.NOTHING: "the model expects the line to end, or too little to save a key",
+    Reason.UNSURE: "the model is not sure enough (`eagerness` in the settings)",
+    Reason.OVERLAP: "what would be suggested stands right of the cursor already",
+    Reason.SECRET: "it looked like a password or a key",
+    Reason.SUPERSEDED: "the text changed before there was an answer",
+}
+
+
+class Engine:
+    """A model in use, and what it knows of the documents that are open."""
+
+    def __init__(
+        self,
+        bundle: Bundle | None,
+        settings: Settings,
+        *,
+        memory: Memory | None = None,
+        mixer: Mixer | None = None,
+        tally: Tally | None = None,
+        caching: bool = True,  # False, for tests: the same answers, slowly
+    ) -> None:
+        """`memory` and `mixer` go on learning; None: an empty one, and the one that ships.
+
+        Raises BundleCorruptError for a model that cannot be run.
+        """
+        self.settings = settings
+        self.learning = True  # False while the user wants none: nothing typed is learned then
+        self._caching = caching
+        self._tally = tally or Tally()
+        self._numbers = itertools.count(1)  # of suggestions
+        self._turn = asyncio.Lock()
+        self._reasons: OrderedDict[str, _Why] = OrderedDict()
+        self._model = Served(bundle, memory, mixer, caching) if bundle else None
+
+    def swap(self, bundle: Bundle, *, memory: Memory | None = None) -> None:
+        """Answer by another model from the next request on.
+
+        The memory stays if the alphabet does and none is given. Raises BundleCorruptError.
+        """
+        model = self._model
+        mixer = None
+        if model:
+            mixer = model.mixer
+            if memory is None and model.alphabet == bundle.alphabet:
+                memory = model.memory
+        self._model = Served(bundle, memory, mixer, self._caching)
+        if model and memory is model.memory:
+            self._model.recollection = model.recollection
+
+    # -- messages ------------------------------------------------------------------------------
+
+    async def complete(self, request: Complete, superseded: Callable[[], bool]) -> Completed:
+        """The answer, best suggestion first. Lets others run after every millisecond of work.
+
+        Raises Superseded as soon as `superseded` says so.
+        """
+        async with self._turn:
+            answering = self._answer(request)
+            while True:
+                if superseded():
+                    self._note(request.document, _Why(Reason.SUPERSEDED))
+                    raise Superseded
+                until = time.perf_counter() + _PATIENCE_S
+                try:
+                    while time.perf_counter() < until:
+                        next(answering)
+                except StopIteration as done:
+                    completed: Completed = done.value
+                    return completed
+                await asyncio.sleep(0)
+
+    def remember(self, message: Remember) -> None:
+        """Expect the text of an open document again, as soon as there is time to learn it."""
+        if self._model and self._may_learn(message.language):
+            self._model.recollection.remember(message.document, message.text)
+
+    def close(self, document: str) -> None:
+        """Forget a document that was open."""
+        self._reasons.pop(document, None)
+        if self._model:
+            self._model.forget(document)
+
+    def outcome(self, message: Outcome) -> None:
+        """Count what became of a suggestion."""
+        if self.settings.stats:
+            self._tally.count(message.suggestion, message.event, message.characters)
+
+    def work(self) -> bool:
+        """Some milliseconds of what can wait; False when nothing is left."""
+        self._tally.save_if_due()
+        model = self._model
+        if not model or self._turn.locked():
+            return False
+        until = time.perf_counter() + _SLICE_S
+        for _ in model.teaching:
+            if time.perf_counter() > until:
+                return True
+        if model.recollection.work():
+            model.epoch += 1
+            return True
+        if not self._caching:
+            return False
+        while time.perf_counter() < until:
+            if next(model.ahead, _DONE) is _DONE:
+                return False
+        return True
+
+    def finish(self) -> None:
+        """Store the counts. Raises durable.StateError."""
+        self._tally.save()
+
+    # -- facts ---------------------------------------------------------------------------------
+
+    def why(self, document: str) -> dict[str, Any]:
+        """What became of the last request of a document; {} if there was none."""
+        why = self._reasons.get(document)
+        if why is None:
+            return {}
+        facts: dict[str, Any] = {
+            "reason": why.reason.value if why.reason else "",
+            "explanation": EXPLANATIONS[why.reason] if why.reason else "there was a suggestion",
+        }
+        if why.probability is not None:
+            facts |= {"probability": why.probability, "min_probability": why.min_probability}
+        return facts
+
+    def stats(self) -> dict[str, Any]:
+        """Counts of suggestions, by day and by how sure the model was."""
+        asked = self.settings.min_probability
+        gate = {"min_probability": asked, "corrected": self._corrected(asked)}
+        return {**self._tally.facts(), "gate": gate}
+
+    def clear_stats(self) -> None:
+        """Forget all counts. Raises durable.StateError."""
+        self._tally.clear()
+
+    def memory_by_part(self) -> dict[str, int]:
+        """Bytes of each part that can grow, and of the network."""
+        model = self._model
+        if not model:
+            return {}
+        bundle = model.bundle
+        return {
+            "network": sum(map(len, bundle.graphs.values()))
+            + sum(array.nbytes for array in bundle.weights.values()),
+            "states": model.states.n_bytes,
+            "rollouts": sum(1 + len(prepared.ahead) for prepared in model.prepared.values())
+            * model.place_bytes,
+            "memory": model.memory.n_bytes,
+            "mixer": model.mixer.values.nbytes,
+        }
+
+    # -- an answer, step by step ---------------------------------------------------------------
+
+    def _answer(self, request: Complete) -> Generator[None, None, Completed]:
+        """Each iteration is a step of the network, or a few."""
+        model = self._model
+        reason = self._unwanted(request)
+        if reason or not model:
+            reason = reason or Reason.NO_MODEL
+            self._note(request.document, _Why(reason))
+            return Completed(id=request.id, reason=reason.value, model=model.id if model else "")
+        model.ahead = iter(())
+        # 1) What was typed before is learned first, so that the answer does not depend on
+        #    whether there was time for it.
+        for _ in model.teaching:  # no `yield from`: that would end it if we are given up
+            yield
+        # 2) Where are we?
+        symbols = model.symbols(request.path, request.language, request.before)
+        document = model.document(request.document)
+        document.see(symbols)
+        trail = yield from model.states.prime(symbols)
+        # 3) What may come?
+        cursor = Cursor(request.document, symbols, trail, self._drawing(request))
+        if request.invoked:
+            rollouts = model.alternatives(cursor, n := self._n_alternatives(request))
+        else:
+            rollouts, n = [model.rollout(cursor)], 1
+        policy = self._policy(request)
+        paths: list[_Path] = []
+        for rollout in rollouts:
+            expected = yield from read(rollout, model, policy)
+            paths.append(_Path(expected, model.alphabet.decode(rollout.symbols)))
+        # 4) What of it fits?
+        offers, why = _offers(paths, request, policy)
+        self._note(request.document, why)
+        items = self._items(document, offers[:n], symbols, model)
+        # 5) Afterwards: learn whole words, and look ahead.
+        if model.documents.get(request.document) is document:  # else it was closed meanwhile
+            self._learn(model, document, request)
+        if not request.invoked:
+            model.ahead = model.look_ahead(cursor, policy)
+        code = why.reason.value if why.reason else ""
+        return Completed(id=request.id, items=items, reason=code, model=model.id)
+
+    def _learn(self, model: Served, document: Document, request: Complete) -> None:
+        """Have the words that were completed learned before the next answer."""
+        if not self._may_learn(request.language):
+            document.n_typed = 0  # nor is it learned later
+            return
+        begin, end = document.take_words(model.ends_word)
+        if begin == end:
+            return
+        text = model.alphabet.decode(document.symbols[begin:])
+        words = model.alphabet.decode(document.symbols[begin:end])
+        before = request.before[: len(request.before) - len(text)]
+        if not shaping.spells_secret(text, words, before=before):
+            model.teach(request.document, document.symbols[:end], begin)
+
+    def _unwanted(self, request: Complete) -> Reason | None:
+        if not self._model:
+            return Reason.NO_MODEL
+        if not self.settings.enabled_for(request.language):
+            return Reason.DISABLED
+        if self.settings.trigger == "manual" and not request.invoked:
+            return Reason.MANUAL
+        if len(request.before) - request.before.rfind("\n") > _LONGEST_LINE:
+            return Reason.LONG_LINE
+        return None
+
+    def _may_learn(self, language: str) -> bool:
+        # Not `settings.learning`, which is about folders: what is learned here stays in memory.
+        return self.learning and self.settings.enabled_for(language)
+
+    def _policy(self, request: Complete) -> Policy:
+        options, settings = request.options, self.settings
+        gate = min(max(_either(options.min_probability, settings.min_probability), 0.0), 1.0)
+        characters = _either(options.max_characters, settings.max_characters)
+        return Policy(
+            max_characters=min(max(characters, 2), _MOST_CHARACTERS),
+            multiline=_either(options.multiline, settings.multiline),
+            # Who asks wants to see something.
+            min_probability=0.0 if request.invoked else self._corrected(gate),
+        )
+
+    def _corrected(self, min_probability: float) -> float:
+        return self._tally.gate(min_probability) if self.settings.stats else min_probability
+
+    def _drawing(self, request: Complete) -> Drawing:
+        options, settings = request.options, self.settings
+        temperature = _either(options.temperature, settings.temperature)
+        return Drawing(min(max(temperature, 0.0), HOTTEST), _either(options.seed, settings.seed))
+
+    def _n_alternatives(self, request: Complete) -> int:
+        n = _either(request.options.alternatives, self.settings.alternatives)
+        return min(max(n, 1), _MOST_ALTERNATIVES)
+
+    def _items(
+        self,
+        document: Document,
+        offers: "Sequence[_Offer]",
+        symbols: Symbols,
+        model: Served,
+    ) -> tuple[Item, ...]:
+        """The offers with their ids; one that is merely typed along with keeps its own."""
+        before, document.items = document.items, []
+        items = []
+        for offer in offers:
+            text = offer.shaped.text
+            end = len(symbols) + len(model.alphabet.encode(text))
+            same = (known for known in before if known.end == end and known.text.endswith(text))
+            known = next(same, None)
+            number = known.id if known else str(next(self._numbers))
+            document.items.append(Shown(number, text, end))
+            self._tally.offered(number, offer.suggestion.probability)
+            items.append(
+                Item(
+                    id=number,
+                    text=text,
+                    replaces=offer.shaped.replaces,
+                    probability=offer.suggestion.probability,
+                )
+            )
+        document.offered = [model.alphabet.encode(item.text) for item in items]
+        return tuple(items)
+
+    def _note(self, document: str, why: "_Why") -> None:
+        self._reasons.pop(document, None)
+        self._reasons[document] = why
+        if len(self._reasons) > _MOST_DOCUMENTS:
+            self._reasons.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why there was no suggestion; None if there was one."""
+
+    reason: Reason | None
+    probability: float | None = None
+    min_probability: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """What may come."""
+
+    expected: Continuation
+    text: str  # of the same, and on beyond what could be offered
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A suggestion, as it is and as it fits."""
+
+    suggestion: Suggestion
+    shaped: shaping.Shaped
+
+
+def _offers(paths: Sequence[_Path], request: Complete, policy: Policy) -> tuple[list[_Offer], _Why]:
+    """What of the continuations is worth showing and fits, best first; why there is nothing."""
+    offers: dict[str, _Offer] = {}
+    why = _Why(Reason.NOTHING)
+    for path in paths:
+        suggestion = cut(path.expected, policy)
+        if not suggestion:
+            likely = cut(path.expected, replace(policy, min_probability=0.0))
+            if likely:
+                why = _Why(Reason.UNSURE, likely.probability)
+            continue
+        shaped = shaping.shape(
+            suggestion.text,
+            expected=path.text,
+            before=request.before,
+            after=request.after,
+            indentation=request.indentation,
+        )
+        if isinstance(shaped, Misfit):
+            why = _Why(Reason(shaped.value), suggestion.probability)
+        elif shaping.spells_secret(path.text, suggestion.text, before=request.before):
+            why = _Why(Reason.SECRET, suggestion.probability)
+        elif (
+            shaped.text not in offers
+            or offers[shaped.text].suggestion.expected_saving < suggestion.expected_saving
+        ):
+            offers[shaped.text] = _Offer(suggestion, shaped)
+    if not offers:
+        return [], replace(why, min_probability=policy.min_probability)
+    best = sorted(offers.values(), key=lambda offer: -offer.suggestion.expected_saving)
+    return best, _Why(None, best[0].suggestion.probability, policy.min_probability)
+
+
+def _either(option: SettingT | None, setting: SettingT) -> SettingT:
+    return setting if option is None else option
+
+
+_DONE = object()
+_PATIENCE_S = 0.001  # of work until others may run
+_SLICE_S = 0.003  # of what can wait
+_LONGEST_LINE = 4000  # characters left of the cursor; prose may have 2,000 in a paragraph
+_MOST_CHARACTERS = 1000  # of a suggestion, as in the settings
+_MOST_ALTERNATIVES = 10
+_MOST_DOCUMENTS = 256  # of which something is known

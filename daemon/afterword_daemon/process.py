@@ -1,0 +1,148 @@
+"""The daemon as a process: what it gives up, the lock it holds, its log, and how it reports.
+
+Knows the order in which a daemon comes to be; knows nothing of requests. `run` is `afterword run`.
+`python -m afterword_daemon.process` is what `client` starts, with a descriptor to report on and
+the six paths: it lets go of whoever started it before it does anything else.
+"""
+
+import asyncio
+import faulthandler
+import gc
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+from afterword_trainer import durable
+from afterword_trainer.durable import LockedError, StateError
+from afterword_trainer.paths import Paths
+
+from afterword_daemon import confinement, endpoint
+from afterword_daemon.endpoint import OTHER, READY, EndpointError
+
+logger = logging.getLogger(__name__)
+
+MAX_LOG: Final = 2 << 20  # bytes, and as many in the log before: months of a quiet daemon
+MAX_EQUAL: Final = 100  # lines a minute: a client that comes and goes all the time fills no disk
+EXIT_OTHER: Final = 75  # there is a daemon already; EX_TEMPFAIL of sysexits.h
+
+
+def run(
+    paths: Paths, *, stay: bool = False, report: Callable[[bytes], None] = lambda _: None
+) -> int:
+    """Be the daemon until told to end; 0, or 75 if there is one already.
+
+    With `stay` it does not end when nobody is connected, whatever the settings say.
+    `report` hears `READY` when clients can connect, or else why they never will. Raises StateError
+    or EndpointError if there is no place for it.
+    """
+    confinement.leave_no_traces()
+    # Before the engine and all that it needs is loaded: it holds for that too.
+    enforced_by = confinement.confine()
+    try:
+        log = LogFile(paths.logs / "daemon.log", at_most=MAX_LOG)
+        with endpoint.claimed(paths):
+            logging.getLogger("afterword_daemon").addHandler(log)
+            logging.getLogger("afterword_daemon").setLevel(logging.INFO)
+            try:
+                _serve(paths, enforced_by, stay, report)
+            except Exception as error:
+                logger.critical("the daemon failed: %s", type(error).__name__)
+                raise
+    except LockedError:
+        report(OTHER)
+        return EXIT_OTHER
+    except (StateError, EndpointError) as error:
+        report(str(error).encode())
+        raise
+    return 0
+
+
+def _serve(
+    paths: Paths,
+    enforced_by: confinement.Confinement,
+    stay: bool,
+    report: Callable[[bytes], None],
+) -> None:
+    # The threads of a matrix product cost more memory than they save time on products so small.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from afterword_daemon import server  # imports numpy and LiteRT, behind the filter
+
+    loaded = server.load(paths)
+    gc.collect()
+    gc.freeze()  # what is there now stays: it need not be looked through again and again
+    asyncio.run(
+        server.serve(paths, loaded, confinement=enforced_by, stay=stay, ready=lambda: report(READY))
+    )
+
+
+class LogFile(logging.Handler):
+    """A log that is moved aside when it has grown long, of which one before is kept."""
+
+    def __init__(self, path: Path, *, at_most: int) -> None:
+        """Raises StateError if it cannot be written; later failures cost lines of it only."""
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._path = path
+        self._at_most = at_most
+        self._minute = 0.0
+        self._counts: Counter[str] = Counter()  # of lines that differ in their figures only
+        self._open()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, unless it has been written very often in this minute."""
+        minute = record.created // 60
+        if minute != self._minute:
+            self._minute, self._counts = minute, Counter()
+        self._counts[record.msg] += 1
+        if self._counts[record.msg] > MAX_EQUAL:
+            return
+        with suppress(OSError, StateError):  # a full disk is no reason to serve nobody
+            if self._file.tell() >= self._at_most:
+                before = self._file
+                self._open()
+                before.close()
+            self._file.write(f"{self.format(record)}\n".encode(errors="replace"))
+
+    def close(self) -> None:
+        """No more lines."""
+        self._file.close()
+        super().close()
+
+    def _open(self) -> None:
+        descriptor = durable.continue_log(self._path, at_most=self._at_most)
+        self._file = os.fdopen(descriptor, "ab", buffering=0)
+
+
+# -- when a client starts it -------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str]) -> int:
+    """A daemon on its own, with a descriptor to report on and the fields of `Paths`."""
+    descriptor, *places = arguments
+    if os.fork():
+        os._exit(0)  # the client has no child to wait for, and the daemon no parent to lose
+    faulthandler.enable()
+    paths = Paths(
+        **dict(zip((field.name for field in fields(Paths)), map(Path, places), strict=True))
+    )
+    reports = os.fdopen(int(descriptor), "wb", buffering=0)
+
+    def report(what: bytes) -> None:
+        with suppress(OSError):  # whoever started us did not wait
+            reports.write(what)
+        reports.close()  # it waits for the end of it
+
+    try:
+        return run(paths, report=report)
+    except (StateError, EndpointError):
+        return 1  # as it was reported
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

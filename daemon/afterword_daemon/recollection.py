@@ -1,0 +1,191 @@
+"""What the memory is taught while documents are open: what is typed, and what stands in them.
+
+Typed text is taught word by word, so that a word that is taken back letter by letter never was,
+and what is expected stays the same within a word. The text of an open document replaces what was
+known of it, is gone when it is closed, and must never be stored. Whatever looks like a secret is
+not taught. Knows symbols and keys; knows neither files nor what is predicted.
+"""
+
+import hashlib
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from afterword_trainer import secrets
+from afterword_trainer.model.alphabet import N_BYTES, Alphabet
+from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.predictor import Symbols
+from numpy.typing import NDArray
+
+from afterword_daemon.states import common
+
+MOST_DOCUMENTS = 64  # open at a time; of more, the one that was touched longest ago goes
+MOST_CHARACTERS = 200_000  # of each: 6 MB of memory
+
+
+class Recollection:
+    """The part of a memory that holds open documents."""
+
+    def __init__(self, memory: Memory, alphabet: Alphabet) -> None:
+        self._memory = memory
+        self._alphabet = alphabet
+        self._documents: dict[str, _Open] = {}  # the one touched last at the end
+        self._slices: Iterator[None] = iter(())  # of what is being learned or forgotten
+        self._waiting: deque[tuple[str, str | None]] = deque()  # (key, text to learn or None)
+
+    def remember(self, document: str, text: str) -> None:
+        """Have the memory hold `text`, soon, instead of what it holds of `document`."""
+        self._touched(document).text = text
+
+    def close(self, document: str) -> None:
+        """Have the memory forget, soon, what it holds of `document`."""
+        if known := self._documents.pop(document, None):
+            self._waiting += [(key, None) for key in known.keys]
+
+    def key(self, document: str) -> str:
+        """Where what is typed into `document` is to be learned."""
+        known = self._touched(document)
+        known.keys[key := f"{_OURS}typed {known.generation} {document}"] = None
+        return key
+
+    def unsaved(self) -> list[str]:
+        """Keys of all that is here: for `Memory.copy(without=...)` before a memory is stored."""
+        return [key for key in self._memory.documents() if key.startswith(_OURS)]
+
+    def work(self) -> bool:
+        """Learn or forget some hundred symbols, or look at a document; False: all is done."""
+        if next(self._slices, _DONE) is not _DONE:
+            return True
+        if self._waiting:
+            key, text = self._waiting.popleft()
+            if text is None:
+                self._slices = self._memory.forget_in_slices(key)
+            else:
+                self._slices = self._memory.learn_in_slices(key, self._alphabet.encode(text))
+            next(self._slices, _DONE)
+            return True
+        for document, known in self._documents.items():
+            if known.text is not None:
+                self._plan(document, known, known.text)
+                return True
+        return False
+
+    def _touched(self, document: str) -> "_Open":
+        known = self._documents[document] = self._documents.pop(document, _Open())
+        while len(self._documents) > MOST_DOCUMENTS:
+            self.close(next(iter(self._documents)))
+        return known
+
+    def _plan(self, document: str, known: "_Open", text: str) -> None:
+        """See which pieces are new and which have gone: after an edit, one or two of them."""
+        known.text = None
+        known.generation += 1
+        without_secrets, _ = secrets.redact(text[-MOST_CHARACTERS:])
+        pieces = {
+            f"{_OURS}open {_digest(piece)} {document}": piece
+            for piece in pieces_of(without_secrets)
+        }
+        self._waiting += [(key, None) for key in known.keys if key not in pieces]
+        self._waiting += [(key, pieces[key]) for key in pieces if key not in known.keys]
+        known.keys = dict.fromkeys(pieces)
+
+
+@dataclass(slots=True)
+class _Open:
+    """What the memory holds, or is about to hold, of an open document."""
+
+    keys: dict[str, None] = field(default_factory=dict)  # in the memory's order
+    text: str | None = None  # that is still to be looked at
+    generation: int = 0  # raised with each text, which has in it what was typed before
+
+
+def pieces_of(text: str) -> Iterator[str]:
+    """`text` in pieces of 2,000 characters or so, each cut behind a line that looks like it.
+
+    The cuts depend on the lines alone, so they move with the text, and an edit changes a piece or
+    two (content-defined chunking, after Muthitacharoen et al. 2001).
+    """
+    piece = ""
+    for line in text.splitlines(keepends=True):
+        piece += line
+        while len(piece) >= _LARGEST:
+            yield piece[:_LARGEST]
+            piece = piece[_LARGEST:]
+        # In long lines as often per character as in short ones.
+        if piece and zlib.crc32(line.encode(errors="surrogatepass")) % _USUAL < len(line):
+            yield piece
+            piece = ""
+    if piece:
+        yield piece
+
+
+# -- what was typed ----------------------------------------------------------------------------
+
+
+def typed(before: Symbols, now: Symbols, offered: Iterable[Symbols]) -> tuple[int, int] | None:
+    """(taken back, typed): how `now`, the text up to the cursor, came from what was `before`.
+
+    Numbers of symbols at the end of each. None if the cursor is elsewhere, or text was pasted.
+    What was `offered` may have been accepted.
+    """
+    n = common(before, now)
+    new = now[n:]
+    if len(new) <= _MOST_TYPED or any(_is_accepted(new, symbols) for symbols in offered):
+        return len(before) - n, len(new)
+    n_new = _slid(before, now)
+    return None if n_new is None else (0, n_new)
+
+
+def whole_words(new: Symbols, ends_word: NDArray[np.bool_]) -> int:
+    """How many of the symbols that were typed are complete words, (0 to n).
+
+    `ends_word`, (n_symbols,), is `word_ends(alphabet)`.
+    """
+    if len(new) > _LONGEST_WORD:
+        return len(new)
+    ends = np.flatnonzero(ends_word[new])
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
+def word_ends(alphabet: Alphabet) -> NDArray[np.bool_]:
+    """Which symbols end a word, (n_symbols,); bytes beyond ASCII are parts of letters."""
+    ends = np.zeros(alphabet.size, np.bool_)
+    for symbol in range(alphabet.size):
+        character = alphabet.decode([symbol])
+        is_byte = 128 <= symbol < N_BYTES
+        ends[symbol] = not (is_byte or character.isalnum() or character in ("_", "'", "’"))
+    return ends
+
+
+def _slid(before: Symbols, now: Symbols) -> int | None:
+    """How much was typed if `now` begins elsewhere, because whoever asks moved its anchor."""
+    end = before[-_RECOGNISED:]
+    if len(end) < _RECOGNISED:
+        return None
+    for n_new in range(min(_MOST_TYPED, len(now) - _RECOGNISED) + 1):
+        if np.array_equal(now[len(now) - n_new - _RECOGNISED : len(now) - n_new], end):
+            return n_new
+    return None
+
+
+def _is_accepted(new: Symbols, offered: Symbols) -> bool:
+    """Whether `new` is a suggestion, whole or in part, and no more than a few keys behind it."""
+    n = common(new, offered)
+    return n > 0 and len(new) - n <= _MOST_TYPED and (n == len(offered) or n == len(new))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+_OURS = "\0"  # begins our keys in the memory; no file has such a name
+_DONE = object()
+
+# Symbols between two requests: keys pressed quickly, a new line's indentation, a pair's closer.
+# More at once is a paste, unless it was offered.
+_MOST_TYPED = 16
+_LONGEST_WORD = 24  # symbols that wait for a word's end; text without blanks has none
+_RECOGNISED = 32  # symbols by which a text is known again
+_USUAL, _LARGEST = 2000, 8000  # characters of a piece: at the seams contexts are cut off

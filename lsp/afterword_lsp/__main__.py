@@ -1,0 +1,115 @@
+"""`afterword-lsp`: the language server on standard input and output, until nobody is there."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from logging import LogRecord
+from pathlib import Path
+from typing import Final
+
+from afterword_trainer.paths import Paths
+
+LOOK_S: Final = 3.0  # between two looks at whether the editor still lives
+LINGER_S: Final = 60.0  # after `shutdown`, for an `exit` that does not come
+MOST_BYTES_OF_LOG: Final = 1 << 20  # one older file of as many is kept
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve one editor; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="afterword-lsp",
+        description="The language server of Afterword. Editors start it; see: afterword install",
+    )
+    parser.add_argument("--stdio", action="store_true", help="talk over stdin and stdout (always)")
+    parser.add_argument("--log-file", type=Path, metavar="FILE", help="write what happens to FILE")
+    options = parser.parse_args(arguments)
+    try:
+        _log_to(options.log_file)
+    except OSError as error:
+        parser.error(f"{options.log_file}: cannot be written ({error.strerror})")
+    # Whatever prints must not do so into the protocol.
+    in_fd, out_fd = sys.stdin.fileno(), sys.stdout.fileno()
+    sys.stdout = sys.stderr
+    from afterword_lsp import server  # late: --help and a wrong option answer at once
+
+    # The 200,000 objects that LSP's types are made of stay; to look through them for garbage
+    # would take 25 milliseconds now and then, in the middle of a word.
+    gc.freeze()
+    try:
+        return asyncio.run(server.serve(Paths.from_environment(), in_fd, out_fd, Watch()))
+    except KeyboardInterrupt:
+        return 130
+
+
+class Watch:
+    """Ends the process when the editor is gone, from a thread that no stuck loop can stop.
+
+    A closed pipe says so at once, but a process that the editor started may hold the pipe open.
+    """
+
+    def __init__(self) -> None:
+        self._end: float | None = None  # when to go in any case; time.monotonic
+
+    def start(self, process: int | None) -> None:
+        """Look after the editor, if it gave its process id."""
+        threading.Thread(target=self._look, args=(process,), daemon=True).start()
+
+    def end_soon(self) -> None:
+        """The editor has said good-bye."""
+        self._end = time.monotonic() + LINGER_S
+
+    def _look(self, process: int | None) -> None:
+        import psutil  # late: it is not wanted before the first answer
+
+        try:
+            editor = psutil.Process(process) if process else None
+            while self._end is None or time.monotonic() < self._end:
+                time.sleep(LOOK_S)
+                # `is_running` compares the start time too: the number may be another's by now.
+                if editor and not (editor.is_running() and editor.status() != "zombie"):
+                    break
+        except psutil.NoSuchProcess:
+            pass
+        os._exit(0)
+
+
+def _log_to(path: Path | None) -> None:
+    handler: logging.Handler = logging.StreamHandler()
+    level = logging.WARNING  # editors show every line of this as something to worry about
+    if path:
+        from logging.handlers import RotatingFileHandler
+
+        handler = RotatingFileHandler(
+            path, maxBytes=MOST_BYTES_OF_LOG, backupCount=1, encoding="utf-8"
+        )
+        level = logging.INFO
+    handler.addFilter(_without_text)
+    logging.basicConfig(
+        level=level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[handler],
+    )
+    # pygls tells of every message at INFO, with all that is in it.
+    logging.getLogger("pygls").setLevel(logging.ERROR)
+
+
+def _without_text(record: LogRecord) -> bool:
+    """Of what libraries log, keep where and of which kind: the rest may quote the user."""
+    if record.name.startswith("afterword_"):
+        return True
+    error = record.exc_info[0] if record.exc_info else None
+    record.msg = f"{record.module}.{record.funcName}"
+    record.args = (error.__name__,) if error else ()
+    record.msg += ": %s" if error else ""
+    record.exc_info = record.exc_text = record.stack_info = None
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

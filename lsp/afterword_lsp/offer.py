@@ -1,0 +1,84 @@
+"""What became of a suggestion, told by the text alone: not every editor says that one was taken.
+
+Pure: an offer is compared with the document after each change. A single character that agrees
+was typed; several that appear at once were accepted, whole or in part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from afterword_daemon.protocol import Item, Outcome
+
+from afterword_lsp.documents import Document, Place
+
+CONTEXT = 40  # characters before the cursor by which its place is known again
+
+
+@dataclass(slots=True, kw_only=True)
+class Offer:
+    """Suggestions that are on the screen, and how much of them has come true."""
+
+    items: tuple[Item, ...]  # their text as in the document, line endings included
+    place: Place  # where they begin
+    context: str  # the text before it
+    n_present: int  # characters of one of them behind the place
+    n_taken: int = 0  # of which so many appeared several at once
+    best: Item = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.best = self.items[0]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of a suggestion is in the text."""
+        return self.n_present >= len(self.best.text)
+
+
+def offered(document: Document, place: Place, items: tuple[Item, ...]) -> Offer:
+    """An offer of `items`, of which there is at least one, at a place."""
+    offer = Offer(items=items, place=place, context=_context(document, place), n_present=0)
+    offer.n_present = max(_n_present(document, place, item) for item in items)
+    return offer
+
+
+def follow(offer: Offer, document: Document) -> bool:
+    """Look at the document after a change; False when it goes another way, or holds all of it."""
+    place = offer.place
+    if place > document.end or _context(document, place) != offer.context:
+        return False
+    found = {_n_present(document, place, item): item for item in reversed(offer.items)}
+    n_present = max(found)
+    n_more = n_present - offer.n_present
+    if n_more <= 0:
+        return False
+    offer.best, offer.n_present = found[n_present], n_present
+    if n_more > 1 or (offer.is_complete and offer.n_taken):
+        offer.n_taken += n_more
+    return not offer.is_complete
+
+
+def outcome(offer: Offer, *, is_followed: bool) -> Iterator[Outcome]:
+    """What to tell of an offer that ends: at most one thing.
+
+    `is_followed` says that the text agreed until another offer took its place. What was typed
+    along is neither accepted nor rejected.
+    """
+    if offer.n_taken and offer.is_complete:
+        yield Outcome(suggestion=offer.best.id, event="accepted", characters=offer.n_taken)
+    elif offer.n_taken:
+        yield Outcome(suggestion=offer.best.id, event="partly", characters=offer.n_taken)
+    elif not is_followed and not offer.is_complete:
+        yield Outcome(suggestion=offer.best.id, event="rejected")
+
+
+def _context(document: Document, place: Place) -> str:
+    return document.between(document.back(place, CONTEXT), place)
+
+
+def _n_present(document: Document, place: Place, item: Item) -> int:
+    """Characters of the item's text that are in the document, from its first on."""
+    there = document.between(place, document.forth(place, len(item.text)))
+    for n, (one, other) in enumerate(zip(there, item.text, strict=False)):
+        if one != other:
+            return n
+    return min(len(there), len(item.text))

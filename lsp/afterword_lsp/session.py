@@ -1,0 +1,394 @@
+"""One editor's session: its documents, its settings, and what passes between it and the daemon.
+
+Knows the order of events: which request supersedes which, when the daemon is told of a text, and
+that it hears nothing of a document for which suggestions are off. Knows nothing of LSP's messages.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from afterword_daemon import protocol
+from afterword_daemon.client import DaemonError, Link, What
+from afterword_trainer.paths import Paths
+
+from afterword_lsp import completion, options
+from afterword_lsp.completion import Spot
+from afterword_lsp.documents import START, Document, Place
+from afterword_lsp.offer import Offer, follow, offered, outcome
+
+logger = logging.getLogger(__name__)
+
+# How long an editor waits. VS Code holds its own menu back until ghost text has come or not.
+AUTOMATIC_S: Final = 0.25  # by then the next key has been typed, and is asked for
+JUMP_S: Final = 0.02  # after a jump the daemon has much to read; a later key has its answer
+INVOKED_S: Final = 3.0  # somebody pressed a key for it; a daemon may have to start first
+WARM_S: Final = 0.03  # without a request after a jump: an editor that asks when the user rests
+PAUSE_S: Final = 2.0  # without a change, until the daemon is told of the text
+
+SUPERSEDED: Final = "superseded"
+NOTHING: Final = protocol.Completed(id=0)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class OpenDocument:
+    """A document that is open in the editor, and what goes on around it."""
+
+    uri: str
+    document: Document
+    path: str  # as headers of learned text have it
+    language: str  # as learned text calls it
+    editors_language: str
+    cursor: Place = START  # where work was last seen
+    indentation: str = "\t"
+    running: "_Running | None" = None
+    late: "asyncio.Task[protocol.Completed | None] | None" = None  # for which nobody waits
+    offer: Offer | None = None
+    is_told: bool = False  # the daemon knows the text as it is, or was before the last pause
+    changed_at: float | None = None  # time.monotonic of the last change that it was not told of
+    pausing: asyncio.TimerHandle | None = None
+    warming: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """The one request of a document that is worth an answer."""
+
+    task: "asyncio.Task[protocol.Completed | None]"
+    is_superseded: bool = False
+
+
+class Session:
+    """What one editor has said, and the way to the daemon. Lives on an event loop."""
+
+    def __init__(self, paths: Paths, tell: Callable[[dict[str, Any]], None]) -> None:
+        """`tell` is given the status whenever it changes."""
+        self.options = options.Options()
+        self.documents: dict[str, OpenDocument] = {}
+        self.last: OpenDocument | None = None  # the document that was last worked on
+        self._tell = tell
+        self._told: dict[str, Any] = {}
+        self._settings: dict[str, Any] = {}  # as they came, later ones over earlier ones
+        self._toggled: dict[str, bool] = {}  # by language or "*", over the settings
+        self._is_settled = False  # the settings are known, or will not come
+        self._link = Link(paths, client="lsp", changed=self._changed)
+        self._is_linked = False  # the link is started when it is first wanted
+        self._connected = asyncio.Event()
+        self._state: protocol.Changed | None = None  # of the daemon, as it told
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Leave the daemon, which forgets what it was told in this session."""
+        for doc in self.documents.values():
+            for timer in (doc.pausing, doc.warming):
+                if timer:
+                    timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._is_linked:
+            await self._link.close()
+
+    # -- settings ------------------------------------------------------------------------------
+
+    def configure(self, settings: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Settings over those that came before; a phrase for each that cannot be used."""
+        self._settings |= settings or {}
+        self.options, mistakes = options.parse(self._settings)
+        if self._is_settled:
+            self._follow_settings()
+        return mistakes
+
+    def settle(self) -> None:
+        """The settings are as they will be: from here on the daemon may hear of documents."""
+        if not self._is_settled:
+            self._is_settled = True
+            self._follow_settings()
+
+    def toggle(self, language: str | None) -> bool:
+        """Turn suggestions on or off, for a language or for all; whether they are on now."""
+        if language:
+            now = not self._is_on(language, completion.language_of(language))
+            self._toggled[language] = self._toggled[completion.language_of(language)] = now
+        else:
+            now = not self._is_on()
+            self._toggled = {"*": now}
+        self._follow_settings()
+        return now
+
+    def is_on(self, doc: OpenDocument) -> bool:
+        """Whether suggestions are wanted in a document."""
+        return self._is_settled and self._is_on(doc.editors_language, doc.language)
+
+    def _is_on(self, *names: str) -> bool:
+        for name in (*names, "*"):
+            if name in self._toggled:
+                return self._toggled[name]
+        return self.options.enables(*names)
+
+    def _follow_settings(self) -> None:
+        for doc in self.documents.values():
+            if self.is_on(doc):
+                self._remember(doc)
+            else:
+                self._forget(doc)
+        self._say_status()
+
+    # -- documents -----------------------------------------------------------------------------
+
+    def opened(self, doc: OpenDocument) -> None:
+        """A document was opened, perhaps once more."""
+        if before := self.documents.get(doc.uri):
+            self._forget(before)
+        self.documents[doc.uri] = self.last = doc
+        if self.is_on(doc):
+            self._remember(doc)
+
+    def changed(self, doc: OpenDocument, cursor: Place) -> None:
+        """A document is another now; the last edit was at `cursor`."""
+        self.last = doc
+        doc.cursor = cursor
+        self._supersede(doc)
+        if doc.offer and not follow(doc.offer, doc.document):
+            self._end_offer(doc, is_followed=False)
+        doc.changed_at = time.monotonic()
+        if not self.is_on(doc):
+            return
+        loop = asyncio.get_running_loop()
+        if doc.pausing is None:
+            doc.pausing = loop.call_later(PAUSE_S, self._perhaps_paused, doc)
+        if self._is_jump(doc, cursor) and not doc.warming:
+            doc.warming = loop.call_later(WARM_S, self._warm, doc)
+
+    def closed(self, doc: OpenDocument) -> None:
+        """A document was closed."""
+        self._forget(doc)
+        self.documents.pop(doc.uri, None)
+        if self.last is doc:
+            self.last = None
+
+    def _perhaps_paused(self, doc: OpenDocument) -> None:
+        """Tell the daemon of the text if nobody has typed for a while; else look again then.
+
+        One timer is set for many keys, rather than set anew at each.
+        """
+        doc.pausing = None
+        if doc.changed_at is None or not self.is_on(doc):
+            return
+        rest_s = doc.changed_at + PAUSE_S - time.monotonic()
+        if rest_s > 0:
+            loop = asyncio.get_running_loop()
+            doc.pausing = loop.call_later(rest_s, self._perhaps_paused, doc)
+            return
+        doc.is_told = False
+        self._remember(doc)
+
+    def _remember(self, doc: OpenDocument) -> None:
+        """Tell the daemon of a document, unless it knows it."""
+        self._link_up()
+        if doc.is_told or not doc.document.is_synced:
+            return
+        text = completion.remembered(doc.document, doc.cursor)
+        doc.indentation = completion.indentation(text)
+        doc.changed_at = None
+        doc.is_told = self._link.send(
+            protocol.Remember(document=doc.uri, path=doc.path, language=doc.language, text=text)
+        )
+
+    def _forget(self, doc: OpenDocument) -> None:
+        """Stop all that goes on for a document, and let the daemon forget it."""
+        self._supersede(doc)
+        self._end_offer(doc, is_followed=True)
+        for timer in (doc.pausing, doc.warming):
+            if timer:
+                timer.cancel()
+        doc.pausing = doc.warming = None
+        if doc.is_told:
+            self._link.send(protocol.Close(document=doc.uri))
+            doc.is_told = False
+
+    # -- suggestions ---------------------------------------------------------------------------
+
+    async def suggest(
+        self, doc: OpenDocument, spot: Spot, *, invoked: bool
+    ) -> protocol.Completed | Literal["superseded"]:
+        """What could come at a spot. Sees the document as it is when this is first called."""
+        self.last = doc
+        doc.cursor = spot.end
+        self._supersede(doc)
+        if not self.is_on(doc) or not doc.document.is_synced:
+            return NOTHING
+        if self.options.trigger == "manual" and not invoked:
+            return NOTHING
+        patience_s = INVOKED_S if invoked else AUTOMATIC_S
+        is_reading = doc.late is not None and not doc.late.done()
+        if not invoked and (is_reading or self._is_jump(doc, spot.start)):
+            patience_s = JUMP_S
+        if doc.warming:
+            doc.warming.cancel()
+            doc.warming = None
+        running = doc.running = _Running(self._requested(doc, spot, patience_s, invoked=invoked))
+        try:
+            await asyncio.wait({running.task}, timeout=patience_s)
+        except asyncio.CancelledError:
+            running.task.cancel()
+            raise
+        finally:
+            if doc.running is running:
+                doc.running = None
+        if running.is_superseded and self.is_on(doc):
+            return SUPERSEDED
+        if running.is_superseded or not running.task.done():
+            # One that is late goes on: the daemon gets ready for this place, for the next key.
+            doc.late = running.task
+            return NOTHING
+        return running.task.result() or NOTHING
+
+    def show(self, doc: OpenDocument, place: Place, items: tuple[protocol.Item, ...]) -> None:
+        """These are on the screen from now on, perhaps none; their text is as in the document."""
+        before = doc.offer.best.id if doc.offer else None
+        self._end_offer(doc, is_followed=True)
+        if items:
+            doc.offer = offered(doc.document, place, items)
+            if items[0].id != before:
+                self._link.send(protocol.Outcome(suggestion=items[0].id, event="shown"))
+
+    def accepted(self, suggestion: str) -> None:
+        """The editor says that a suggestion was taken. The text may have shown it before.
+
+        It is told twice then: the daemon counts what has become of a suggestion once.
+        """
+        n_characters = 0
+        for doc in self.documents.values():
+            for item in doc.offer.items if doc.offer else ():
+                if item.id == suggestion:
+                    n_characters = len(item.text)
+                    doc.offer = None
+        if self._is_linked:
+            self._link.send(
+                protocol.Outcome(suggestion=suggestion, event="accepted", characters=n_characters)
+            )
+
+    def _is_jump(self, doc: OpenDocument, cursor: Place) -> bool:
+        """Whether the daemon will have to read its way to this place."""
+        return completion.anchor(doc.document, cursor) != doc.document.mark
+
+    def _warm(self, doc: OpenDocument) -> None:
+        """Let the daemon read its way to where the user is, before anybody asks."""
+        doc.warming = None
+        if doc.running is None and doc.document.is_synced and self.options.trigger == "auto":
+            self._requested(doc, Spot(start=doc.cursor, end=doc.cursor), AUTOMATIC_S)
+
+    def _requested(
+        self, doc: OpenDocument, spot: Spot, patience_s: float, *, invoked: bool = False
+    ) -> "asyncio.Task[protocol.Completed | None]":
+        """A request on its way, made from the document as it is now."""
+        doc.document.mark = completion.anchor(doc.document, spot.start)
+        request = completion.request(
+            doc.document,
+            spot,
+            doc.document.mark,
+            uri=doc.uri,
+            path=doc.path,
+            language=doc.language,
+            indentation=doc.indentation,
+            invoked=invoked,
+            options=self.options.for_request(),
+        )
+        self._link_up()
+        return self._start(self._completed(request, patience_s))
+
+    def _supersede(self, doc: OpenDocument) -> None:
+        if doc.running:
+            doc.running.is_superseded = True
+            doc.running.task.cancel()
+            doc.running = None
+
+    def _end_offer(self, doc: OpenDocument, *, is_followed: bool) -> None:
+        if doc.offer:
+            for what in outcome(doc.offer, is_followed=is_followed):
+                self._link.send(what)
+            doc.offer = None
+
+    async def _completed(
+        self, request: protocol.Complete, patience_s: float
+    ) -> protocol.Completed | None:
+        if not self._link.is_connected:
+            if self._link.problem:  # one that does not come at once does not come soon
+                patience_s = min(patience_s, AUTOMATIC_S)
+            try:
+                await asyncio.wait_for(self._connected.wait(), patience_s)
+            except asyncio.TimeoutError:
+                self._say_status()
+                return None
+        return await self._link.complete(request)
+
+    # -- the daemon ----------------------------------------------------------------------------
+
+    async def ask(self, what: What, document: str = "") -> dict[str, Any]:
+        """The daemon's answer; if there is none, why, under "error"."""
+        if not self._is_linked:
+            return {"error": "suggestions are off in this editor, so no daemon was asked"}
+        try:
+            return await self._link.ask(what, document)
+        except DaemonError as error:
+            return {"error": str(error)}
+
+    def status(self) -> dict[str, Any]:
+        """In a few words what an editor shows in its status line."""
+        problem = self._link.problem
+        state = self._state or protocol.Changed(
+            state="starting", detail=str(problem) if problem else ""
+        )
+        is_off = not self._is_on()
+        is_away = self._state is None and problem is not None
+        return {
+            "state": "off" if is_off else "unavailable" if is_away else state.state,
+            "enabled": not is_off,
+            "detail": state.detail,
+            "progress": state.progress,
+            "model": state.model,
+        }
+
+    def _say_status(self) -> None:
+        """Tell the editor, unless it knows."""
+        status = self.status()
+        if status != self._told:
+            self._told = status
+            self._tell(status)
+
+    def _link_up(self) -> None:
+        if not self._is_linked:
+            self._is_linked = True
+            self._link.start()
+
+    def _changed(self, state: protocol.Changed | None) -> None:
+        """The daemon told what it is about, or is gone; a new one knows nothing of us."""
+        is_new = self._state is None
+        self._state = state
+        if state is None:
+            self._connected.clear()
+            for doc in self.documents.values():
+                doc.is_told = False
+        elif is_new:
+            self._connected.set()
+            for doc in self.documents.values():
+                if self.is_on(doc):
+                    self._remember(doc)
+        self._say_status()
+
+    def _start(
+        self, work: "Coroutine[Any, Any, protocol.Completed | None]"
+    ) -> "asyncio.Task[protocol.Completed | None]":
+        """A task with an owner, whose error, if any, is looked at."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.debug("a request came to nothing: %s", type(error).__name__)

@@ -1,0 +1,512 @@
+"""Getting to a daemon: from nothing, in a crowd, past leftovers, across versions, after a crash."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from afterword_daemon import client, endpoint, protocol
+from afterword_daemon.client import (
+    Connection,
+    DaemonError,
+    Link,
+    LostError,
+    NotRunningError,
+    SkewError,
+    StartError,
+)
+from afterword_daemon.protocol import Changed, Complete, Completed, Remember, frame
+from afterword_trainer.paths import Paths
+from daemons import WAIT, connect, eventually, lives, odd, pid_of
+
+Start = Callable[..., Connection]
+
+
+# -- from nothing ------------------------------------------------------------------------------
+
+
+def test_where_none_is_to_be_started_none_is(paths: Paths) -> None:
+    """Looking leaves no trace."""
+    with pytest.raises(NotRunningError, match=r"start it with: afterword start"):
+        Connection.open(paths, spawn=False, client="afterword")
+
+    assert not client.stop(paths, client="afterword")
+    assert not paths.data.exists()
+
+
+@pytest.mark.slow
+def test_it_lives_on_by_itself(start: Start, paths: Paths) -> None:
+    """In a session of its own, a child of nobody, with none of our files open."""
+    start()
+    fields = Path(f"/proc/{pid_of(paths)}/stat").read_text().rpartition(")")[2].split()
+
+    assert int(fields[1]) != os.getpid()  # its parent
+    assert int(fields[3]) != os.getsid(0)
+    assert os.readlink(f"/proc/{pid_of(paths)}/cwd") == "/"  # noqa: PTH115
+
+
+def test_the_second_client_finds_the_daemon_of_the_first(served: Paths) -> None:
+    """And so do all after it."""
+    for _ in range(3):
+        with connect(served) as connection:
+            assert connection.ask("status")["pid"] == pid_of(served)
+
+
+def crowd(paths: Paths, n: int) -> set[int]:
+    """The daemons that so many clients find who come at once."""
+
+    def one(_: int) -> int:
+        with connect(paths) as connection:
+            pid: int = connection.ask("status")["pid"]
+            return pid
+
+    with ThreadPoolExecutor(n) as pool:
+        return set(pool.map(one, range(n)))
+
+
+def test_of_many_who_start_one_exactly_one_starts(paths: Paths) -> None:
+    """A race without a loser: everybody is served by the same daemon."""
+    assert crowd(paths, 12) == {pid_of(paths)}
+    assert (paths.logs / "daemon.log").read_text().count("ready: process") == 1
+
+
+@pytest.mark.slow
+def test_of_sixty_four_who_start_one_exactly_one_starts(paths: Paths) -> None:
+    """The same, again and again."""
+    for n in range(1, 4):
+        assert crowd(paths, 64) == {pid_of(paths)}
+        assert (paths.logs / "daemon.log").read_text().count("ready: process") == n
+        client.stop(paths, client="afterword")
+
+
+@pytest.mark.slow
+def test_starters_that_are_killed_hold_up_nobody(paths: Paths) -> None:
+    """Whoever dies while starting a daemon leaves it to the next."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom daemons import connect, paths_in\n"
+        "print(connect(paths_in(Path(sys.argv[1]))).ask('status')['pid'])"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    rng = random.Random(5)
+    for _ in range(5):
+        starters = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, str(paths.data.parent)],
+                env={**os.environ, "PYTHONPATH": path},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            for _ in range(6)
+        ]
+        for starter in starters[:3]:
+            time.sleep(rng.uniform(0, 0.3))
+            starter.kill()
+        told = [starter.communicate(timeout=60)[0] for starter in starters]
+
+        assert {int(pid) for pid in told[3:]} == {pid_of(paths)}
+        client.stop(paths, client="afterword")
+
+
+def test_sessions_that_differ_meet_one_daemon(served: Paths, tmp_path: Path) -> None:
+    """With another runtime folder, or none that can be used: the data folder decides."""
+    for runtime in (tmp_path, tmp_path / "none" / "such", Path("/proc/1")):
+        elsewhere = replace(served, runtime=runtime)
+        with Connection.open(elsewhere, spawn=True, client="afterword") as connection:
+            assert connection.ask("status")["pid"] == pid_of(served)
+
+
+# -- past leftovers ----------------------------------------------------------------------------
+
+
+def note(paths: Paths, **fields: Any) -> None:
+    usual = {"socket": "/nowhere", "pid": 1, "protocol": 1, "build": "0", "started": 0.0}
+    paths.data.mkdir(parents=True, exist_ok=True)
+    endpoint.note_of(paths).write_bytes(protocol._encoder.encode(usual | fields))
+
+
+def lock_files(paths: Paths) -> None:
+    paths.data.mkdir(parents=True)
+    for lock in (endpoint.lock_of(paths), endpoint.start_lock_of(paths)):
+        lock.touch()
+        lock.with_name(f"{lock.name}.pid").write_text(str(os.getpid()))
+
+
+def what_a_killed_one_leaves(paths: Paths) -> None:
+    connect(paths).close()
+    os.kill(pid_of(paths), signal.SIGKILL)
+
+
+def in_place_of(place: Callable[[Paths], Path], make: Callable[[Path], object]) -> Any:
+    def leave(paths: Paths) -> None:
+        place(paths).parent.mkdir(parents=True, exist_ok=True)
+        make(place(paths))
+
+    return leave
+
+
+LEFTOVERS: dict[str, Callable[[Paths], object]] = {
+    "a killed daemon's": what_a_killed_one_leaves,
+    "locks of a process that lives": lock_files,
+    "a note of another's process": lambda paths: note(paths, pid=os.getppid()),
+    "a note of a file": lambda paths: note(paths, socket=__file__),
+    "a note of another version": lambda paths: note(paths, protocol=99, extra=[1]),
+    "half a note": in_place_of(endpoint.note_of, lambda path: path.write_text('{"socket":')),
+    "a folder for a note": in_place_of(endpoint.note_of, Path.mkdir),
+    "a pipe for a note": in_place_of(endpoint.note_of, os.mkfifo),
+    "a link for a note": in_place_of(endpoint.note_of, lambda path: path.symlink_to("/dev/zero")),
+    "an open runtime folder": in_place_of(
+        lambda paths: paths.runtime, lambda path: (path.mkdir(), path.chmod(0o777))
+    ),
+    "a link for a lock": in_place_of(endpoint.lock_of, lambda path: path.symlink_to("/dev/null")),
+    "a pipe for a lock": in_place_of(endpoint.lock_of, os.mkfifo),
+    "a folder for a lock": in_place_of(endpoint.lock_of, Path.mkdir),
+    "a folder for a starter's lock": in_place_of(endpoint.start_lock_of, Path.mkdir),
+    "a file for the data folder": in_place_of(lambda paths: paths.data, Path.touch),
+    "a file for the log folder": in_place_of(lambda paths: paths.logs, Path.touch),
+    "a folder for the log": in_place_of(lambda paths: paths.logs / "daemon.log", Path.mkdir),
+}
+REFUSED = {
+    "a folder for a note": "endpoint.json",
+    "a link for a lock": "daemon.lock",
+    "a folder for a lock": "daemon.lock",
+    "a folder for a starter's lock": "start.lock",
+    "a file for the data folder": "data",
+    "a file for the log folder": "logs",
+    "a folder for the log": "daemon.log",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", LEFTOVERS)
+def test_whatever_was_left_it_starts_or_says_why_not(start: Start, paths: Paths, what: str) -> None:
+    """In one sentence that names the place; and it never hangs."""
+    LEFTOVERS[what](paths)
+
+    if what not in REFUSED:
+        assert start().ask("status")["state"] == "ready"
+        return
+    with pytest.raises(StartError) as failure:
+        start()
+    assert REFUSED[what] in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("/nowhere/python",), "/nowhere/python: cannot be started"),
+        ((sys.executable, "-c", ""), "it ended; see .*daemon.err"),
+        ((sys.executable, "-c", "import sys, os; os.write(int(sys.argv[1]), b'no')"), "start: no"),
+    ],
+)
+def test_a_daemon_that_does_not_come_up_says_why(
+    paths: Paths, command: tuple[str, ...], reason: str
+) -> None:
+    """At once, and not at the end of a long wait."""
+    with pytest.raises(StartError, match=reason):
+        connect(paths, *command)
+
+
+# -- across versions ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theirs", [protocol.PROTOCOL_VERSION - 1, protocol.PROTOCOL_VERSION + 1])
+def test_a_daemon_of_another_protocol_gives_way_once(
+    start: Start, paths: Paths, theirs: int
+) -> None:
+    """An older one at once; a newer one not to a client that may only have been left running."""
+    connect_to_theirs = odd(protocol__PROTOCOL_VERSION=theirs)
+    with pytest.raises(SkewError):
+        start(*connect_to_theirs)  # it starts, and turns out to be of another version
+    pid = pid_of(paths)
+    if theirs > protocol.PROTOCOL_VERSION:
+        with pytest.raises(SkewError, match=r"bring both to the same version"):
+            start()
+        assert pid_of(paths) == pid
+        age(paths, client.SETTLED_S + 1)
+
+    assert start().ask("status")["state"] == "ready"
+    assert pid_of(paths) != pid
+    assert eventually(lambda: not lives(pid))
+
+
+def age(paths: Paths, by_s: float) -> None:
+    """Make the daemon appear older than it is."""
+    found = endpoint.read(paths)
+    assert found
+    note(paths, socket=found.socket, pid=found.pid, started=found.started - by_s)
+
+
+@pytest.mark.slow
+def test_a_daemon_of_another_build_stays_until_it_is_alone(start: Start, paths: Paths) -> None:
+    """Nobody loses a connection over it."""
+    first = start()
+    pid = pid_of(paths)
+    second = endpoint.connect(paths)
+    assert second
+    with second:
+        second.sendall(
+            frame(protocol.Hello(protocol=protocol.PROTOCOL_VERSION, build="other", client=""))
+        )
+        assert second.recv(1 << 16)
+    assert first.complete("x").model == "base"
+    first.close()
+    assert eventually(lambda: not lives(pid))
+
+    assert start().ask("status")["pid"] != pid
+
+
+@pytest.mark.slow
+def test_a_daemon_of_any_version_can_be_stopped(start: Start, paths: Paths) -> None:
+    """`stop` needs no common protocol."""
+    with pytest.raises(SkewError):
+        start(*odd(protocol__PROTOCOL_VERSION=99))
+    pid = pid_of(paths)
+
+    assert client.stop(paths, client="afterword")
+    assert eventually(lambda: not lives(pid))
+
+
+# -- after a crash -----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_daemon_killed_in_a_request_is_missed_at_once(start: Start, paths: Paths) -> None:
+    """And replaced by the next who asks."""
+    connection = start(*odd())
+    pid = pid_of(paths)
+    connection.send(Complete(id=99, document="a", before=WAIT))
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(LostError):
+        connection.ask("status")
+
+    assert start().ask("status")["pid"] != pid
+
+
+def test_a_daemon_that_is_stopped_in_its_tracks_is_not_waited_for(
+    served: Paths, connection: Connection
+) -> None:
+    """Who asks it hears so in time, and later finds it as it was."""
+    os.kill(pid_of(served), signal.SIGSTOP)
+    try:
+        with pytest.raises(LostError, match=r"does not answer; see: afterword doctor"):
+            connection.ask("status", timeout_s=0.05)
+    finally:
+        os.kill(pid_of(served), signal.SIGCONT)
+    assert connection.complete("x").model == "base"
+
+
+@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"\0\0\0\2{}", b"\0\0\0\1"])
+def test_what_answers_but_is_no_daemon_is_an_error(
+    paths: Paths, words: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a hang and not a crash."""
+    monkeypatch.setattr(client, "GREETING_S", 0.05)
+    listener = endpoint.listen(paths)
+
+    def answer() -> None:
+        listener.socket.settimeout(10)
+        connected, _ = listener.socket.accept()
+        with connected:
+            connected.recv(1 << 16)
+            connected.sendall(words)
+
+    with ThreadPoolExecutor(1) as pool, listener.socket:
+        answering = pool.submit(answer)
+        with pytest.raises(DaemonError):
+            Connection.open(paths, spawn=False, client="afterword")
+        answering.result()
+
+
+# -- a language server's link ------------------------------------------------------------------
+
+
+class Heard(list["Changed | None"]):
+    """What a link tells about the daemon."""
+
+    def states(self) -> list[str]:
+        return [one.state if one else "gone" for one in self]
+
+
+def linked(
+    paths: Paths,
+    scenario: Callable[[Link, Heard], Awaitable[None]],
+    *command: str,
+    spawn: bool = True,
+) -> Heard:
+    """Run a scenario with a link in an event loop of its own; what the link told."""
+    heard = Heard()
+
+    async def run() -> None:
+        link = Link(
+            paths,
+            client="lsp",
+            changed=heard.append,
+            spawn=spawn,
+            command=command or client.COMMAND,
+        )
+        link.start()
+        try:
+            await asyncio.wait_for(scenario(link, heard), 20)
+        finally:
+            await asyncio.wait_for(link.close(), 1)
+
+    asyncio.run(run())
+    return heard
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+
+
+def request(before: str, document: str = "one") -> Complete:
+    return Complete(id=0, document=document, before=before)
+
+
+def test_a_link_starts_a_daemon_and_asks_it(paths: Paths) -> None:
+    """Before it is there the answer is None, at once."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        assert await link.complete(request("x")) is None
+        assert not link.send(Remember(document="one", text="x"))
+        await until(lambda: link.is_connected)
+        answers = await asyncio.gather(*(link.complete(request("x", f"{n}")) for n in range(9)))
+        assert [answer.model if answer else None for answer in answers] == ["base"] * 9
+        assert link.send(Remember(document="one", text="x"))
+        assert (await link.ask("status"))["documents"] == 9 + 1
+
+    assert linked(paths, scenario).states() == ["ready"]
+
+
+def test_a_link_comes_back_after_a_crash(paths: Paths) -> None:
+    """Who waited hears None; a new daemon is there soon, and said so."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.is_connected)
+        pid = pid_of(paths)
+        waiting = asyncio.create_task(link.complete(request(WAIT), timeout_s=20))
+        await link.ask("why")
+        os.kill(pid, signal.SIGKILL)
+        assert await waiting is None
+        await until(lambda: link.is_connected)
+        assert await link.complete(request("x"))
+        assert pid_of(paths) != pid
+
+    assert linked(paths, scenario, *odd()).states() == ["ready", "gone", "ready"]
+
+
+@pytest.mark.slow
+def test_a_link_does_not_start_again_what_was_stopped(start: Start, paths: Paths) -> None:
+    """Off means off; but when somebody starts it, the link is there again."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.is_connected)
+        await asyncio.to_thread(client.stop, paths, client="afterword")
+        await until(lambda: isinstance(link.problem, NotRunningError))
+        assert endpoint.connect(paths) is None
+        await asyncio.to_thread(start)
+        await until(lambda: link.is_connected)
+
+    assert linked(paths, scenario).states() == ["ready", "draining", "gone", "ready"]
+
+
+def test_a_request_is_cancelled_with_whoever_waits_for_it(odd_served: Paths) -> None:
+    """The daemon hears of it, and so it does when the time is over."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.is_connected)
+        waiting = asyncio.create_task(link.complete(request(WAIT), timeout_s=20))
+        await link.ask("why")
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await link.complete(request(WAIT, "two"), timeout_s=0.01) is None
+        for _ in range(1000):
+            if (await link.ask("status"))["requests"].get("cancelled", 0) >= 2:
+                return
+        raise AssertionError("the daemon was not told")
+
+    linked(odd_served, scenario)
+
+
+def test_the_older_of_two_requests_for_a_document_is_none(odd_served: Paths) -> None:
+    """As if nobody had answered it."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.is_connected)
+        older = asyncio.create_task(link.complete(request(WAIT), timeout_s=20))
+        await link.ask("why")
+        newer = await link.complete(request("x"))
+        assert (await older, newer and newer.model) == (None, "base")
+
+    linked(odd_served, scenario)
+
+
+@pytest.mark.slow
+def test_a_link_can_be_closed_at_any_moment(paths: Paths) -> None:
+    """While it starts a daemon too; what it began is not left half done."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await asyncio.sleep(random.uniform(0, 0.2))
+
+    for _ in range(5):
+        linked(paths, scenario)
+    with connect(paths) as connection:
+        assert connection.ask("status")["clients"] == 1
+
+
+@pytest.mark.slow
+def test_a_link_without_a_right_to_start_waits_for_a_daemon(start: Start, paths: Paths) -> None:
+    """It says why there is none, and finds the one that comes."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: isinstance(link.problem, NotRunningError))
+        await asyncio.to_thread(start)
+        await until(lambda: link.is_connected)
+
+    assert linked(paths, scenario, spawn=False).states() == ["ready"]
+
+
+def test_a_daemon_that_does_not_read_is_not_written_to_for_ever(served: Paths) -> None:
+    """What cannot be delivered is dropped, and typing goes on."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.is_connected)
+        os.kill(pid_of(served), signal.SIGSTOP)
+        try:
+            sent = [link.send(Remember(document="one", text="x" * 100_000)) for _ in range(40)]
+            assert sent[0]
+            assert not sent[-1]
+            assert await link.complete(request("x"), timeout_s=0.05) is None
+        finally:
+            os.kill(pid_of(served), signal.SIGCONT)
+        await until(lambda: link.send(Remember(document="one", text="x")))
+        assert await link.complete(request("x"), timeout_s=10)
+
+    linked(served, scenario)
+
+
+def test_text_that_is_no_unicode_is_not_sent(served: Paths) -> None:
+    """An editor may hold half a surrogate; nothing can be said of it."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.is_connected)
+        assert await link.complete(request("\ud800")) is None
+        assert not link.send(Remember(document="one", text="\udfff"))
+        assert isinstance(await link.complete(request("x")), Completed)
+
+    linked(served, scenario)

@@ -1,0 +1,286 @@
+"""The doctor: whatever is wrong is found by its check and has a remedy; nothing changes."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import bases
+import pytest
+from afterword_daemon import config, doctor, endpoint, service
+from afterword_daemon.client import Connection
+from afterword_daemon.doctor import Finding
+from afterword_trainer.paths import Paths
+from afterword_trainer.shelf import Shelf
+from daemons import odd
+
+Start = Callable[..., Connection]
+
+
+@pytest.fixture(autouse=True)
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What whoever runs the tests has set up for the login is no concern of theirs."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+def found(paths: Paths, *names: str) -> dict[str, Finding]:
+    return {finding.check: finding for finding in doctor.examine(paths, names)}
+
+
+def one(paths: Paths, name: str) -> Finding:
+    return found(paths, name)[name]
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Everything in a folder, with what changes when something is written."""
+    return {
+        str(path.relative_to(folder)): (status.st_mode, status.st_size, status.st_mtime_ns)
+        for path in folder.rglob("*")
+        for status in (path.lstat(),)
+        if path.name != "daemon.log"  # in which the daemon notes who came
+    }
+
+
+def test_all_is_well_and_stays_as_it_is(served: Paths) -> None:
+    """Every check ends, none finds anything, nothing is written; what is skipped says why."""
+    before = tree(served.config.parent)
+    loaded = {*sys.modules}
+    findings = found(served)
+
+    assert [*findings] == [*doctor.CHECKS]
+    bad = {finding.check: finding for finding in findings.values() if finding.state == "failed"}
+    assert bad == {}
+    for name in ("config", "folders", "base", "model", "daemon", "socket", "network", "memory"):
+        assert findings[name].state == "ok", findings[name]
+    assert all(finding.found for finding in findings.values())
+    assert all(f.remedy for f in findings.values() if f.state == "warning")
+    assert not {"tensorflow", "keras"} & ({*sys.modules} - loaded)
+    assert tree(served.config.parent) == before
+
+
+def test_it_does_not_start_what_is_not_running(paths: Paths) -> None:
+    """A home in which nothing was ever done is healthy, and is left without a single file."""
+    findings = found(paths)
+    for name in ("daemon", "socket", "network", "seccomp", "memory", "log", "login"):
+        assert findings[name].state == "skipped", findings[name]
+    assert not any(finding.state == "failed" for finding in findings.values())
+    assert [path.name for path in paths.config.parent.iterdir()] == ["base"]
+
+
+# -- without a daemon --------------------------------------------------------------------------
+
+
+def write_settings(paths: Paths) -> None:
+    paths.config.mkdir()
+    config.path_of(paths).write_text("sede = 1\ntrigger = 3\n", encoding="utf-8")
+
+
+def open_data(paths: Paths) -> None:
+    paths.data.mkdir()
+    paths.data.chmod(0o755)
+
+
+def damage_model(paths: Paths) -> None:
+    shelf = Shelf(paths.models, paths.base)
+    shelf.use(shelf.publish(bases.bundle("you-1")))
+    weights = paths.models / "you-1" / "weights.bin"
+    data = bytearray(weights.read_bytes())
+    data[7] ^= 1
+    weights.chmod(0o600)
+    weights.write_bytes(data)
+
+
+def damage_base(paths: Paths) -> None:
+    base = paths.base.resolve()
+    paths.base.unlink()
+    shutil.copytree(base, paths.base)
+    (paths.base / "model" / "manifest.json").write_text("{}", encoding="utf-8")
+
+
+def note_error(paths: Paths) -> None:
+    paths.logs.mkdir()
+    (paths.logs / "daemon.log").write_text(
+        "2031-01-31 12:00:00,000 INFO state: ready\n"
+        "2031-01-31 12:00:01,000 ERROR a request failed: KeyError at engine.py:9\n",
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "state", "what", "remedy"),
+    [
+        ("config", write_settings, "failed", "line 1: sede is no setting", "config.toml"),
+        ("config", write_settings, "failed", "line 2: trigger is", "config.toml"),
+        ("folders", open_data, "failed", "others may look", "chmod 700"),
+        ("base", damage_base, "failed", "base", "install Afterword"),
+        ("base", lambda paths: paths.base.unlink(), "failed", "none", "AFTERWORD_BASE"),
+        ("model", damage_model, "failed", "you-1", "trainer rollback"),
+        ("serving", damage_base, "failed", "cannot be asked", "install Afterword"),
+        ("log", note_error, "warning", "KeyError at engine.py:9", "afterword logs"),
+    ],
+)
+def test_what_is_wrong_is_found_and_has_a_remedy(
+    paths: Paths,
+    name: str,
+    harm: Callable[[Paths], None],
+    state: str,
+    what: str,
+    remedy: str,
+) -> None:
+    """By the check of its name, before and after which nothing is different."""
+    assert one(paths, name).state != state
+    harm(paths)
+    before = tree(paths.config.parent)
+    finding = one(paths, name)
+    assert finding.state == state
+    assert what in finding.found
+    assert remedy in finding.remedy
+    assert tree(paths.config.parent) == before
+
+
+def test_the_model_that_serves_is_told_with_its_score(paths: Paths) -> None:
+    """And a damaged one beside it is a warning, for it takes room and does no harm."""
+    shelf = Shelf(paths.models, paths.base)
+    for number in (1, 2):
+        shelf.use(shelf.publish(bases.bundle(f"you-{number}", scores={"ksr": 37.8})))
+    finding = one(paths, "model")
+    assert finding.state == "ok"
+    assert "you-2" in finding.found
+    assert "saves 38 % of keystrokes" in finding.found
+
+    manifest = paths.models / "you-1" / "manifest.json"
+    manifest.chmod(0o600)
+    manifest.write_text("{}", encoding="utf-8")
+    finding = one(paths, "model")
+    assert (finding.state, finding.remedy) == ("warning", "trainer remove you-1")
+
+
+def test_the_model_is_asked_in_both_ways(paths: Paths) -> None:
+    """A model without a graph is served by numpy, and that is worth a warning."""
+    finding = one(paths, "serving")
+    assert finding.state == "warning"
+    assert "numpy answers" in finding.found
+
+
+def test_room_is_told_by_the_disk(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little for learning is a warning, too little for a model fails."""
+    assert one(paths, "disk").state != "failed"
+    monkeypatch.setattr(doctor, "SOME_ROOM", 1 << 60)
+    assert one(paths, "disk").state == "warning"
+    monkeypatch.setattr(doctor, "LITTLE_ROOM", 1 << 60)
+    assert one(paths, "disk").state == "failed"
+
+
+def test_programs_are_looked_for_where_the_shell_would(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Editors by their commands; another `trainer` in front of ours is told."""
+    for name in ("nvim", "trainer"):
+        (tmp_path / name).write_text("#!/bin/sh\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert one(paths, "editors").found == "Neovim"
+    finding = one(paths, "install")
+    assert finding.state == "warning"
+    assert str(tmp_path / "trainer") in finding.found
+    monkeypatch.setenv("PATH", "")
+    assert one(paths, "editors").state == "skipped"
+
+
+def test_a_login_service_of_another_installation_is_told(paths: Paths) -> None:
+    """It would start another daemon than the editors do."""
+    login = replace(service.of_this_system(), after_writing=())
+    service.install(login)
+    assert one(paths, "login").state == "ok"
+    service.install(replace(login, text=login.text.replace("Afterword", "Other")))
+    assert one(paths, "login").remedy == "afterword install login"
+
+
+def test_a_check_that_breaks_is_a_finding(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others go on."""
+
+    def broken(_: object) -> doctor.Outcome:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"config": broken, "disk": doctor.CHECKS["disk"]})
+    findings = found(paths)
+    assert findings["config"].state == "failed"
+    assert "ZeroDivisionError" in findings["config"].found
+    assert findings["disk"].state != "failed"
+
+
+# -- with one ----------------------------------------------------------------------------------
+
+
+def test_a_socket_that_others_can_reach_is_told(paths: Paths, start: Start) -> None:
+    """Its own mode, the folder around it, the note that leads to it."""
+    start()
+    note = endpoint.read(paths)
+    assert note
+    path = Path(note.socket)
+    assert one(paths, "socket").state == "ok"
+    path.chmod(0o660)
+    assert one(paths, "socket").found == f"{path} is open to others"
+    path.chmod(0o600)
+    path.parent.chmod(0o750)
+    assert one(paths, "socket").found == f"{path.parent} is open to others"
+    path.parent.chmod(0o700)
+    endpoint.note_of(paths).unlink()
+    finding = one(paths, "socket")
+    assert (finding.state, finding.remedy) == ("warning", "afterword restart")
+
+
+def test_a_daemon_that_is_not_confined_is_told(paths: Paths, start: Start) -> None:
+    """The kernel is asked, and not the daemon."""
+    start(*odd(confinement___MACHINES={}))
+    expected = "warning" if sys.platform == "linux" else "skipped"
+    assert one(paths, "seccomp").state == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is nothing to confine it with")
+def test_a_daemon_that_is_confined_is_told(served: Paths) -> None:
+    """By the kernel."""
+    assert one(served, "seccomp").state == "ok"
+
+
+def test_a_daemon_of_another_version_is_told(
+    paths: Paths, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves, and ought to be replaced; another protocol cannot even be asked."""
+    start()
+    monkeypatch.setattr(endpoint, "build", lambda: "0.0.1")
+    finding = one(paths, "daemon")
+    assert (finding.state, finding.remedy) == ("warning", "afterword restart")
+
+
+def test_a_daemon_that_makes_do_is_told(paths: Paths, start: Start) -> None:
+    """It serves by what is sound; what is not is in its own words."""
+    write_settings(paths)
+    start()
+    finding = one(paths, "daemon")
+    assert (finding.state, finding.remedy) == ("warning", "afterword doctor config model")
+    assert "line 1: sede is no setting" in finding.found
+
+
+def test_sockets_of_the_network_are_seen(served: Paths) -> None:
+    """Whoever listens or is connected, IPv4 or IPv6: here it is this process."""
+    patient = doctor.Patient(served)
+    assert isinstance(patient.daemon, dict)
+    patient.daemon["pid"] = os.getpid()
+    check = doctor.CHECKS["network"]
+    assert check(patient)[0] == "ok"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        state, what, _ = check(patient)
+        assert state == "failed"
+        assert str(listener.getsockname()[1]) in what
+
+
+def test_more_memory_than_promised_is_told(served: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what takes it."""
+    assert "network" in one(served, "memory").found
+    monkeypatch.setattr(doctor, "MAX_RESIDENT", 1 << 20)
+    assert one(served, "memory").state == "warning"

@@ -1,0 +1,548 @@
+"""Answers: what is offered, why nothing is, and that no cache has a say in it."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import bases
+import pytest
+from afterword_daemon.config import Settings
+from afterword_daemon.engine import EXPLANATIONS, Engine, Reason, Superseded
+from afterword_daemon.protocol import Complete, Completed, Options, Outcome, Remember
+from afterword_daemon.tally import Tally
+from afterword_trainer.model.memory import Memory
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+RANDOM = bases.bundle()
+# So quiet that what the memory expects is heard, and yet each state says something else.
+BUNDLE = replace(RANDOM, weights={name: array / 4 for name, array in RANDOM.weights.items()})
+TEXT = "The river rose in the night and fell by day.\nWe counted the boats on the river.\n" * 20
+SECRET = "q8Zr4TnP0sXw7Lb2Vd9K"
+
+
+def engine(*, text: str = TEXT, settings: Settings | None = None, **options: Any) -> Engine:
+    """A model of a few units that knows nothing, with a memory of `text`."""
+    memory = Memory(BUNDLE.alphabet, at_most_bytes=16 << 20)
+    if text:
+        memory.learn("notes/one.md", BUNDLE.alphabet.encode(text))
+    return Engine(BUNDLE, settings or Settings(), memory=memory, **options)
+
+
+def ask(
+    engine: Engine, before: str, superseded: Callable[[], bool] = lambda: False, **fields: Any
+) -> Completed:
+    """The answer behind `before`."""
+    request = Complete(**{"id": 7, "document": "a", "before": before} | fields)
+    return asyncio.run(engine.complete(request, superseded))
+
+
+def texts(completed: Completed) -> list[str]:
+    """What is offered."""
+    return [item.text for item in completed.items]
+
+
+def goes_on(completed: Completed, expected: str) -> bool:
+    """Whether there is a suggestion and `expected` begins with it."""
+    return bool(completed.items) and expected.startswith(completed.items[0].text)
+
+
+def rest(engine: Engine) -> None:
+    """Let it do all that can wait."""
+    while engine.work():
+        pass
+
+
+# -- suggestions -------------------------------------------------------------------------------
+
+
+def test_what_was_written_is_expected() -> None:
+    """One line of it, with the id of the request and of the model."""
+    completed = ask(engine(), "In spring, the river r")
+    assert goes_on(completed, "ose in the night and fell by day.")
+    assert (completed.id, completed.model, completed.reason) == (7, BUNDLE.id, "")
+    assert completed.items[0].probability > 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (Options(max_characters=6), lambda text: 2 <= len(text) <= 6),
+        (Options(multiline=True, max_characters=200), lambda text: len(text) >= 2),
+        (Options(multiline=False, max_characters=200), lambda text: "\n" not in text),
+        (Options(min_probability=1.0), lambda text: text == ""),
+    ],
+)
+def test_a_request_may_set_what_the_settings_say(
+    options: Options, expected: Callable[[str], bool]
+) -> None:
+    """An editor's options hold for its request."""
+    completed = ask(engine(), "In spring, the river r", options=options)
+    assert expected("".join(texts(completed)))
+
+
+def test_settings_hold_from_the_next_request_on() -> None:
+    """They may be replaced at any time."""
+    one = engine()
+    assert texts(ask(one, "In spring, the river r"))
+    one.settings = replace(one.settings, eagerness=1.0)
+    assert not texts(ask(one, "In spring, the river ro"))
+
+
+def test_alternatives_differ_and_the_best_is_first() -> None:
+    """When the user asks for them; the likeliest is among them."""
+    text = "".join(f"The {noun} rose in the night.\n" for noun in ("river", "rain", "roof") * 9)
+    one = engine(text=text)
+    offered = texts(ask(one, "In spring, the r", invoked=True))
+    assert 2 <= len(set(offered)) == len(offered) <= 3
+    assert texts(ask(engine(text=text), "In spring, the r", invoked=True)) == offered
+    assert (
+        len(texts(ask(one, "In spring, the r", invoked=True, options=Options(alternatives=1)))) == 1
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.4, 0.8])
+def test_a_suggestion_does_not_flicker(temperature: float) -> None:
+    """While its own characters are typed, what is left of it stays."""
+    one = engine(settings=Settings(temperature=temperature, eagerness=0.0))
+    before = "In spring, the r"
+    (offered,) = texts(ask(one, before)) or [""]
+    for n in range(1, len(offered.split(" ")[0])):
+        (now,) = texts(ask(one, before + offered[:n])) or [""]
+        assert now.startswith(offered[n:]) or offered[n:].startswith(now)
+
+
+def test_the_temperature_draws_another_text() -> None:
+    """And the seed decides which."""
+    text = "".join(f"The {noun} rose.\n" for noun in ("river", "rain", "roof", "wind", "sun") * 9)
+    offered = set()
+    for seed in range(12):
+        options = Options(temperature=0.8, seed=seed, min_probability=0.0)
+        offered.update(texts(ask(engine(text=text), "Then, the ", options=options)))
+    assert len(offered) > 1
+
+
+def test_what_stands_right_of_the_cursor_does_not_come_twice() -> None:
+    """As `shaping` has it."""
+    completed = ask(engine(), "In spring, the river r", after=" in the night and fell by day.")
+    assert texts(completed) == ["ose"]
+
+
+# -- reasons -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reason", "settings", "before", "fields"),
+    [
+        (Reason.DISABLED, Settings(enable={"*": True, "c": False}), "the r", {"language": "c"}),
+        (Reason.MANUAL, Settings(trigger="manual"), "the river r", {}),
+        (Reason.LONG_LINE, Settings(), "x" * 5000, {}),
+        (Reason.UNSURE, Settings(eagerness=1.0), "In spring, the river r", {}),
+        (Reason.NOTHING, Settings(), "the river.", {}),
+        (Reason.OVERLAP, Settings(), "the river ros", {"after": "e in the night and fell by day."}),
+        (Reason.SECRET, Settings(eagerness=0.0), f"key = '{SECRET[:12]}", {}),
+    ],
+)
+def test_silence_has_its_reason(
+    reason: Reason, settings: Settings, before: str, fields: dict[str, str]
+) -> None:
+    """In the answer, and afterwards for who asks why; no text of the user's is in it."""
+    one = engine(text=TEXT + f"key = '{SECRET}'\n" * 30, settings=settings)
+    completed = ask(one, before, **fields)
+    assert (texts(completed), completed.reason) == ([], reason.value)
+    why = one.why("a")
+    assert (why["reason"], why["explanation"]) == (reason.value, EXPLANATIONS[reason])
+    assert "river" not in json.dumps(why)
+
+
+def test_without_a_model_there_is_nothing() -> None:
+    """And the answer says so."""
+    one = Engine(None, Settings())
+    one.remember(Remember(document="a", text=TEXT))
+    one.close("a")
+    assert ask(one, "the r").reason == Reason.NO_MODEL.value
+    assert (one.work(), one.memory_by_part()) == (False, {})
+
+
+def test_each_reason_is_explained() -> None:
+    """In a sentence for people."""
+    assert set(EXPLANATIONS) == set(Reason)
+    assert ask(one := engine(), "In spring, the river r").items
+    assert one.why("a")["reason"] == ""
+    assert one.why("never heard of") == {}
+
+
+def test_off_means_off() -> None:
+    """For a language that is switched off nothing is learned either."""
+    one = engine(text="", settings=Settings(enable={"*": False}))
+    one.remember(Remember(document="a", text=TEXT))
+    rest(one)
+    for n in range(40):
+        ask(one, TEXT[:n])
+    rest(one)
+    assert one.memory_by_part()["memory"] == engine(text="").memory_by_part()["memory"]
+    assert one._model
+    assert len(one._model.memory) == 0
+
+
+# -- learning ----------------------------------------------------------------------------------
+
+
+def type_text(one: Engine, text: str, before: str = "", **fields: Any) -> Completed:
+    """Type it key by key; the last answer."""
+    for n in range(len(text)):
+        ask(one, before + text[:n], **fields)
+    return ask(one, before + text, **fields)
+
+
+SENTENCE = "The heron waited by the weir.\n"
+
+
+def test_what_was_typed_is_expected_at_once() -> None:
+    """And not before."""
+    one = engine(text="")
+    assert not texts(ask(one, "The her", document="b"))
+    completed = type_text(one, SENTENCE + SENTENCE + "The her")
+    assert goes_on(completed, "on waited by the weir.")
+
+
+@pytest.mark.parametrize("event", ["paste", "pause", "off", "closed", "backspace"])
+def test_what_was_not_typed_is_not_learned(event: str) -> None:
+    """Pasted, while learning pauses, in a document that is closed by now, or taken back."""
+    one = engine(text="")
+    if event == "paste":
+        ask(one, "")
+        ask(one, SENTENCE * 3)
+    elif event == "pause":
+        one.learning = False
+        type_text(one, SENTENCE * 2)
+        one.learning = True
+        ask(one, SENTENCE * 2 + "T")
+    elif event == "closed":
+        type_text(one, SENTENCE * 2)
+        one.close("a")
+    elif event == "backspace":
+        type_text(one, "The heron")
+        for n in range(9, -1, -1):
+            ask(one, "The heron"[:n])
+    else:
+        one.settings = Settings(enable={"*": False})
+        type_text(one, SENTENCE * 2)
+    rest(one)
+    assert one._model
+    learned = {"backspace": len("The ")}.get(event, 0)
+    assert len(one._model.memory) == learned
+
+
+def test_an_accepted_suggestion_was_typed() -> None:
+    """However long it is."""
+    one = engine()
+    assert one._model
+    n_before = len(one._model.memory)
+    (offered,) = texts(ask(one, "In spring, the river r"))
+    ask(one, "In spring, the river r" + offered)
+    ask(one, "In spring, the river r" + offered + ".")
+    rest(one)
+    assert len(one._model.memory) >= n_before + len(offered)
+
+
+def test_open_documents_are_expected_until_they_are_closed() -> None:
+    """In every document, and from the moment that there was time to read them."""
+    one = engine(text="")
+    one.remember(Remember(document="b", text=SENTENCE * 3))
+    rest(one)
+    assert goes_on(ask(one, "Once, the her"), "on waited by the weir.")
+    one.close("b")
+    rest(one)
+    assert not texts(ask(one, "Then, the her"))
+
+
+def test_a_typed_secret_is_neither_learned_nor_shown() -> None:
+    """Not even in the same session."""
+    one = engine(text="")
+    line = f"api_key = '{SECRET}'\n"
+    completed = type_text(one, line * 3 + "api_key = 'q8Z")
+    assert texts(completed) == []
+    assert one._model
+    assert len(one._model.memory) <= 4 * len("api_key = ")
+
+
+# -- caches ------------------------------------------------------------------------------------
+
+Move = tuple[str, Any]
+WORDS = st.sampled_from(
+    [
+        "the ",
+        "river ",
+        "rose ",
+        "r",
+        "i",
+        "v",
+        " ",
+        "\n",
+        "boats.",
+        "ri",
+        "漢",
+        "é",
+        "\u200d",
+        "x" * 40,
+    ]
+)
+MOVES: st.SearchStrategy[Move] = st.one_of(
+    st.tuples(st.just("type"), WORDS),
+    st.tuples(st.just("type"), WORDS),
+    st.tuples(st.just("accept"), st.integers(0, 2)),
+    st.tuples(st.just("delete"), st.integers(1, 12)),
+    st.tuples(st.just("jump"), st.integers(0, 400)),
+    st.tuples(st.just("edit"), st.tuples(st.integers(0, 100), WORDS)),
+    st.tuples(st.just("paste"), st.integers(0, 200)),
+    st.tuples(st.just("anchor"), st.integers(0, 100)),
+    st.tuples(st.just("document"), st.sampled_from("ab")),
+    st.tuples(st.just("remember"), st.none()),
+    st.tuples(st.just("close"), st.none()),
+    st.tuples(st.just("rest"), st.none()),
+    st.tuples(st.just("invoke"), st.none()),
+    st.tuples(st.just("supersede"), st.none()),
+    st.tuples(st.just("temperature"), st.sampled_from((0.0, 0.6))),
+)
+
+
+def play(one: Engine, moves: list[Move]) -> list[Any]:
+    """What it says to each move of a user."""
+    said: list[Any] = []
+    documents = {"a": TEXT[:120], "b": "Another text, about the rain. "}
+    cursors = {name: len(text) for name, text in documents.items()}
+    anchors = dict.fromkeys(documents, 0)
+    name, options, offered = "a", Options(min_probability=0.0), ""
+    for move, detail in moves:
+        text, at = documents[name], cursors[name]
+        inserted, n_deleted, invoked = "", 0, False
+        match move:
+            case "type":
+                inserted = detail
+            case "accept":
+                inserted = offered[: len(offered) >> detail]
+            case "delete":
+                n_deleted = min(detail, at)
+            case "jump":
+                cursors[name] = at = min(detail, len(text))
+            case "edit":
+                cursors[name] = at = min(detail[0], len(text))
+                inserted = detail[1]
+            case "paste":
+                inserted = TEXT[detail : detail + 90]
+            case "anchor":
+                anchors[name] = detail
+            case "document":
+                name = detail
+            case "remember":
+                one.remember(Remember(document=name, text=text))
+            case "close":
+                one.close(name)
+            case "rest":
+                rest(one)
+            case "invoke":
+                invoked = True
+            case "temperature":
+                options = Options(min_probability=0.0, temperature=detail)
+        text, at = documents[name], cursors[name]
+        documents[name] = text[: at - n_deleted] + inserted + text[at:]
+        cursors[name] = at = at - n_deleted + len(inserted)
+        anchor = min(anchors[name], at)
+        try:
+            completed = ask(
+                one,
+                documents[name][anchor:at],
+                lambda: move == "supersede",  # noqa: B023 (asked before the next one)
+                document=name,
+                path="notes/two.md",
+                language="markdown",
+                invoked=invoked,
+                options=options,
+            )
+        except Superseded:
+            said.append("superseded")
+            continue
+        offered = completed.items[0].text if completed.items else ""
+        said.append(completed)
+        said.append(one.why(name))
+    return said
+
+
+@given(st.lists(MOVES, max_size=14))
+@settings(max_examples=15, deadline=None)
+def test_caches_have_no_say(moves: list[Move]) -> None:
+    """Two engines that hear the same say the same, one without anything kept."""
+    assert play(engine(caching=False), moves) == play(engine(), moves)
+
+
+def test_looking_ahead_changes_nothing_but_the_time() -> None:
+    """Pauses between keys, or none."""
+    hurried, patient = engine(), engine()
+    sentence = "In spring the river rose by day, and we counted the boats."
+    for n in range(len(sentence)):
+        assert ask(hurried, sentence[:n]) == ask(patient, sentence[:n])
+        rest(patient)
+
+
+@pytest.mark.parametrize("keys", ["r", "b", "rb", "bo", "rr", "bb", "br", "x", "boats"])
+def test_keys_that_came_together_find_their_own_answer(keys: str) -> None:
+    """Not the one that was prepared for the first or the last of them."""
+    before = "In spring, the river and the "
+    cached, plain = engine(), engine(caching=False)
+    for one in (cached, plain):
+        ask(one, before)
+        rest(one)
+    assert ask(plain, before + keys) == ask(cached, before + keys)
+
+
+def test_what_was_read_meanwhile_counts() -> None:
+    """A document that was opened in the pause, against a suggestion that was there before."""
+    before = "In spring, the river ro"
+    cached, plain = engine(), engine(caching=False)
+    for one in (cached, plain):
+        ask(one, before)
+        one.remember(Remember(document="b", text="In spring, the river roared at us.\n" * 30))
+        rest(one)
+    for key in "sa":
+        assert ask(plain, before + key) == ask(cached, before + key)
+
+
+def test_looking_ahead_ends_with_the_next_request() -> None:
+    """Even with one that is given up before it has an answer."""
+    before = TEXT[:100] + "In spring, the "
+    cached, plain = engine(), engine(caching=False)
+    for one in (cached, plain):
+        looks = iter([False, True])
+        ask(one, before)
+        with pytest.raises(Superseded):
+            ask(one, before[:-4] + "We counted\n" * 90, lambda looks=looks: next(looks))
+        rest(one)
+    for key in "rbn":
+        assert ask(plain, before + key) == ask(cached, before + key)
+
+
+def test_superseded_work_stops() -> None:
+    """At the next look, and the next request is answered as if it had never been."""
+    one, other = engine(), engine()
+    looks = iter([False, True])
+    with pytest.raises(Superseded):
+        ask(one, "We counted the boats " * 90, lambda: next(looks))
+    assert one.why("a")["reason"] == Reason.SUPERSEDED.value
+    assert ask(one, "In spring, the river r") == ask(other, "In spring, the river r")
+
+
+def test_a_giant_text_is_primed_from_its_last_stretch() -> None:
+    """A client that sends all it has is answered all the same, and the keys after it too."""
+    one = engine()
+    before = TEXT * 60 + "In spring, the river r"
+    assert goes_on(ask(one, before), "ose in the night and fell by day.")
+    for n in range(1, 4):
+        assert texts(ask(one, before + "ose in"[:n])) == texts(ask(engine(), before + "ose in"[:n]))
+
+
+def test_others_may_run_while_an_answer_is_made() -> None:
+    """The event loop never waits for a whole text to be primed."""
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    async def run() -> None:
+        ticking = asyncio.create_task(tick())
+        request = Complete(id=1, document="a", before="We counted the boats.\n" * 55)
+        await engine().complete(request, lambda: False)
+        ticking.cancel()
+
+    asyncio.run(run())
+    assert ticks > 3
+
+
+def test_requests_for_several_documents_take_turns() -> None:
+    """Each is answered as if the others had come before it, or after."""
+    requests = [
+        Complete(id=number, document=str(number), before=f"{number}: In spring, the river r")
+        for number in range(5)
+    ]
+
+    async def run(one: Engine) -> list[Completed]:
+        return await asyncio.gather(*(one.complete(each, lambda: False) for each in requests))
+
+    assert asyncio.run(run(engine())) == [
+        asyncio.run(one.complete(request, lambda: False))
+        for one in [engine()]
+        for request in requests
+    ]
+
+
+@given(before=st.text(max_size=60), after=st.text(max_size=20), invoked=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_any_text_is_answered(before: str, after: str, invoked: bool) -> None:
+    """In any script, with what can be sent and inserted."""
+    text = before.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    one = engine(text=text * 5)
+    completed = ask(one, text, after=after, invoked=invoked, options=Options(min_probability=0.0))
+    rest(one)
+    for item in completed.items:
+        assert len(item.text.encode()) >= 2
+        assert 0 <= item.replaces <= len(after)
+    assert bool(completed.items) != bool(completed.reason)
+
+
+# -- what is kept ------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded() -> None:
+    """Whatever is typed, in however many documents."""
+    one = engine()
+    for number in range(20):
+        ask(one, f"{number} {TEXT[:100]}", document=str(number))
+        one.remember(Remember(document=str(number), text=TEXT))
+        rest(one)
+    parts = one.memory_by_part()
+    assert parts["states"] <= 8 << 20
+    assert parts["memory"] <= 16 << 20
+    assert parts["rollouts"] <= 16 * 6 * 10_000
+    assert set(parts) == {"network", "states", "rollouts", "memory", "mixer"}
+
+
+def test_another_model_answers_from_the_next_request_on() -> None:
+    """With the memory that there was."""
+    one = engine()
+    ask(one, "In spring, the river r")
+    one.swap(replace(BUNDLE, id="you-2"))
+    completed = ask(one, "In spring, the river r")
+    assert completed.model == "you-2"
+    assert goes_on(completed, "ose in the night and fell by day.")
+
+
+def test_outcomes_are_counted(tmp_path: Path) -> None:
+    """By the id of a suggestion, which stays while it is typed along; stored without text."""
+    path = tmp_path / "tally.json"
+    one = engine(tally=Tally(path))
+    first = ask(one, "In spring, the river r").items[0]
+    one.outcome(Outcome(suggestion=first.id, event="shown"))
+    second = ask(one, "In spring, the river r" + first.text[0]).items[0]
+    assert (second.id == first.id) == (second.text == first.text[1:])
+    one.outcome(Outcome(suggestion=second.id, event="accepted", characters=len(second.text)))
+    one.finish()
+    total = one.stats()["total"]
+    assert (total["accepted"], total["characters"]) == (1, len(second.text))
+    assert "river" not in path.read_text()
+    one.clear_stats()
+    assert one.stats()["total"]["shown"] == 0
+
+
+def test_nothing_is_counted_where_that_is_switched_off() -> None:
+    """Counting is the user's to allow."""
+    one = engine()
+    one.settings = replace(one.settings, stats=False)
+    offered = ask(one, "In spring, the river r").items[0]
+    one.outcome(Outcome(suggestion=offered.id, event="accepted", characters=5))
+    assert one.stats()["total"]["shown"] == 0

@@ -1,0 +1,669 @@
+"""The daemon at work, as real processes and real sockets see it: orders, limits, and the end."""
+
+import base64
+import json
+import logging
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from afterword_daemon import client, config, endpoint, process, protocol, server
+from afterword_daemon.client import Connection, RefusedError
+from afterword_daemon.protocol import (
+    Ask,
+    Cancel,
+    Changed,
+    Close,
+    Complete,
+    Completed,
+    Failed,
+    Hello,
+    Outcome,
+    Remember,
+    Told,
+    Welcome,
+    frame,
+)
+from afterword_trainer.paths import Paths
+from daemons import FAIL, WAIT, Raw, eventually, foreigner, lives, odd, pid_of, raw
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+Start = Callable[..., Connection]
+is_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+# -- answers -----------------------------------------------------------------------------------
+
+
+def test_who_greets_is_welcomed_and_told_how_it_is(served: Paths) -> None:
+    """Before anything else is asked."""
+    with raw(served) as one:
+        heard = one.hears()
+        welcome, changed = next(heard), next(heard)
+
+    assert welcome == Welcome(
+        protocol=protocol.PROTOCOL_VERSION, build=endpoint.build(), pid=pid_of(served)
+    )
+    assert changed == Changed(state="ready", model="base")
+
+
+def test_a_request_is_answered_by_the_model(connection: Connection) -> None:
+    """With the id it came with, and the model that answered."""
+    completed = connection.complete("The river r", document="one", path="notes/one.md")
+
+    assert completed.model == "base"
+
+
+def test_status_tells_everything_there_is_to_know(connection: Connection, served: Paths) -> None:
+    """For people, and for `doctor`."""
+    connection.complete("The river r")
+    status = connection.ask("status")
+
+    assert status["state"] == "ready"
+    assert status["model"]["id"] == "base"
+    assert status["pid"] == pid_of(served)
+    assert status["confinement"] == ("seccomp" if sys.platform == "linux" else "none")
+    assert status["network"] == 0
+    assert status["clients"] == 1
+    assert sum(status["requests"].values()) >= 1
+    assert 0 < status["latency_ms"]["p50"] <= status["latency_ms"]["p95"]
+    assert 0 < status["cpu_s"]["today"] <= status["cpu_s"]["since_start"]
+    assert status["resident"] > 1 << 20
+    assert Path(status["files"]["socket"]).is_socket()
+    assert Path(status["files"]["log"]).is_file()
+
+
+def test_the_latest_request_for_a_document_wins(odd_served: Paths) -> None:
+    """Older ones are superseded, wherever they are; other documents are let alone."""
+    with raw(odd_served) as one:
+        for id, document, text in [(1, "a", WAIT), (2, "b", WAIT), (3, "a", WAIT), (4, "a", "x")]:
+            one.say(Complete(id=id, document=document, before=text))
+        one.say(Cancel(id=2))
+
+        answers = {}
+        for message in one.hears():
+            if isinstance(message, Completed | Failed):
+                answers[message.id] = getattr(message, "code", "completed")
+            if len(answers) == 4:
+                break
+    assert answers == {1: "superseded", 2: "cancelled", 3: "superseded", 4: "completed"}
+
+
+def test_who_asks_too_much_at_once_is_told_so(odd_served: Paths) -> None:
+    """Two and thirty requests of one client; others have their own."""
+    with raw(odd_served) as one, raw(odd_served) as other:
+        for id in range(33):
+            one.say(Complete(id=id, document=str(id), before=WAIT))
+        other.say(Complete(id=33, document="x", before="x"))
+
+        assert one.answer(32) == Failed(id=32, code="busy")
+        assert isinstance(other.answer(33), Completed)
+
+
+def test_what_nobody_waits_for_is_not_worked_on(
+    odd_served: Paths, odd_connection: Connection
+) -> None:
+    """A client that went away holds up nobody who works on the same document."""
+    with raw(odd_served) as one:
+        one.say(Complete(id=1, document="a", before=WAIT))
+        one.say(Ask(id=2, what="why"))
+        one.answer(2)
+
+    assert odd_connection.complete("x", document="a").model == "base"
+    assert odd_connection.ask("status")["requests"]["cancelled"] >= 1
+
+
+def test_a_request_that_fails_fails_alone(odd_served: Paths, odd_connection: Connection) -> None:
+    """Its asker is told, without what went wrong quoting the text; everybody else is served."""
+    with pytest.raises(RefusedError, match=r"see: afterword logs") as failure:
+        odd_connection.complete(f"my diary{FAIL}")
+
+    assert failure.value.code == "internal"
+    assert odd_connection.complete("x").model == "base"
+    log = (odd_served.logs / "daemon.log").read_text()
+    assert "a request failed: KeyError at daemons.py:" in log
+    assert "diary" not in log
+
+
+def test_everybody_hears_when_learning_is_paused(served: Paths, connection: Connection) -> None:
+    """Editors show it, whoever ordered it."""
+    with raw(served) as one:
+        for order, state in [("pause", "paused"), ("resume", "ready")]:
+            connection.ask(order)  # type: ignore[arg-type]
+            assert one.change(state)
+    assert connection.ask("status")["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [("stats", dict), ("why", dict), ("forget", dict), ("reload", dict), ("clear-stats", dict)],
+)
+def test_other_orders_are_obeyed(connection: Connection, what: Any, kind: type) -> None:
+    """Each has an answer."""
+    assert isinstance(connection.ask(what, document="one"), kind)
+
+
+# -- limits ------------------------------------------------------------------------------------
+
+
+def framed(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + body
+
+
+HELLO = frame(Hello(protocol=protocol.PROTOCOL_VERSION, build=endpoint.build(), client="afterword"))
+STATUS = frame(Ask(id=1, what="why"))
+OFFENCES = {
+    "no greeting": STATUS,
+    "two greetings": HELLO + HELLO,
+    "words of a server": framed(b'{"type":"welcome","protocol":1,"build":"","pid":1}'),
+    "another protocol, and then a request": frame(Hello(protocol=99, build="", client="")) + STATUS,
+    "HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "nothing": framed(b""),
+    "zeros": bytes(100),
+    "a frame of 100 MB": (100 << 20).to_bytes(4, "big") + bytes(1 << 20),
+    "a frame of 4 GB": b"\xff" * 8,
+    "deep lists": HELLO + framed(b"[" * 10_000),
+    "deep objects": HELLO + framed(b'{"type":"close","document":"","x":' + b'{"":' * 10_000),
+    "no Unicode": HELLO + framed(b'{"type":"close","document":"\xff"}'),
+    "no number": HELLO + framed(b'{"type":"cancel","id":NaN}'),
+    "no such order": HELLO + framed(b'{"type":"ask","id":1,"what":"__init__"}'),
+    "no such outcome": HELLO + framed(b'{"type":"outcome","suggestion":"1","event":"eaten"}'),
+}
+
+
+@pytest.mark.parametrize("offence", OFFENCES)
+def test_who_makes_no_sense_is_hung_up_on_and_nobody_else_notices(
+    served: Paths, connection: Connection, offence: str
+) -> None:
+    """After any of it the others are answered as before."""
+    with raw(served, greets=False) as one:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            one.socket.sendall(OFFENCES[offence])
+        assert one.was_dropped()
+
+    assert connection.complete("x").model == "base"
+
+
+def test_a_number_used_twice_is_an_offence(odd_served: Paths) -> None:
+    """There could be no telling the answers apart."""
+    with raw(odd_served) as one:
+        one.say(Complete(id=1, document="a", before=WAIT))
+        one.say(Complete(id=1, document="b", before="x"))
+
+        assert one.was_dropped()
+
+
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(data=some.data())
+def test_no_bytes_disturb_the_others(
+    served: Paths, connection: Connection, data: some.DataObject
+) -> None:
+    """Whatever is sent: random, or sound frames cut, doubled and changed; and then silence."""
+    mutate(served, data.draw(some.randoms(use_true_random=False)), data.draw(some.binary()))
+
+    assert connection.complete("x").model == "base"
+
+
+@pytest.mark.slow
+def test_no_bytes_disturb_the_others_for_long(served: Paths, connection: Connection) -> None:
+    """The same ten thousand times; memory is as it was."""
+    rng = random.Random(7)
+    for n in range(10_000):
+        mutate(served, rng, rng.randbytes(rng.randrange(40)))
+        if n == 1000:
+            before = connection.ask("status")["resident"]
+        if n % 100 == 0:
+            assert connection.complete("x").model == "base"
+
+    assert connection.ask("status")["resident"] - before < 5 << 20
+
+
+def mutate(paths: Paths, rng: random.Random, noise: bytes) -> None:
+    """A client that greets or not, says sound and damaged things, and goes."""
+    sound = [
+        STATUS,
+        frame(Complete(id=rng.randrange(1 << 40), document="d", before="some text")),
+        frame(Remember(document="d", text="some more text")),
+        frame(Outcome(suggestion="7", event="shown")),
+        frame(Cancel(id=1)),
+        frame(Close(document="d")),
+    ]
+    said = bytearray(b"".join(rng.choices(sound, k=rng.randrange(5))))
+    for _ in range(rng.randrange(4)):
+        at = rng.randrange(len(said) + 1)
+        match rng.randrange(4):
+            case 0:
+                said[at:at] = noise
+            case 1:
+                del said[at:]
+            case 2:
+                said[at : at + 1] = rng.randbytes(1)
+            case 3:
+                said += said[:at]
+    # So many come and go that some are one too many.
+    with suppress(OSError), raw(paths, greets=rng.random() < 0.8) as one:
+        one.socket.sendall(bytes(said))
+
+
+@pytest.mark.parametrize("how", ["half a message", "no greeting", "a byte now and then"])
+def test_who_does_not_finish_is_not_waited_for(
+    odd_served: Paths, odd_connection: Connection, how: str
+) -> None:
+    """A message has some seconds from its first byte to its last, however busily it drips."""
+    with raw(odd_served, greets=how != "no greeting") as one:
+        if how == "half a message":
+            one.socket.sendall(STATUS[:-1])
+        if how == "a byte now and then":
+            message = frame(Remember(document="x" * 100_000))
+            one.socket.settimeout(0.02)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                for byte in message[:100]:
+                    one.socket.sendall(bytes([byte]))
+                    with suppress(TimeoutError):
+                        one.socket.recv(1 << 16)
+                raise AssertionError("it may drip for as long as it will")
+        assert one.was_dropped()
+
+    assert odd_connection.complete("x").model == "base"
+
+
+def test_who_is_silent_between_messages_may_stay(odd_served: Paths) -> None:
+    """A greeting and whole messages owe nothing."""
+    with raw(odd_served) as quiet, raw(odd_served) as half:
+        quiet.say(Ask(id=1, what="why"))
+        quiet.answer(1)
+        half.socket.sendall(STATUS[:-1])
+        assert half.was_dropped()  # so the time has passed
+
+        quiet.say(Ask(id=2, what="why"))
+        assert isinstance(quiet.answer(2), Told)
+
+
+def test_who_does_not_read_is_hung_up_on(odd_served: Paths, odd_connection: Connection) -> None:
+    """Answers to one that never takes them are not kept for ever."""
+    with raw(odd_served) as one, suppress(BrokenPipeError, ConnectionResetError):
+        for _ in range(1000):
+            one.socket.sendall(STATUS * 100)
+        raise AssertionError("it is listened to for ever")
+
+    assert odd_connection.complete("x").model == "base"
+    assert "it does not read" in (odd_served.logs / "daemon.log").read_text()
+
+
+def test_a_flood_is_answered_whole_and_in_turn(served: Paths, connection: Connection) -> None:
+    """However much comes at once, nothing of it is lost, and others have their turn."""
+    flood = b"".join(frame(Ask(id=id, what="why")) for id in range(5000))
+    with raw(served) as one, ThreadPoolExecutor(1) as sender:
+        sender.submit(one.socket.sendall, flood)
+        told = (message.id for message in one.hears() if isinstance(message, Told))
+        for id in range(5000):
+            assert next(told) == id
+            if id % 1000 == 0:
+                assert connection.complete("x").model == "base"
+
+
+@pytest.mark.slow
+def test_there_is_room_for_so_many(start: Start, paths: Paths) -> None:
+    """One too many is turned away; when somebody leaves there is room again."""
+    first = start(*odd(server__MAX_CLIENTS=2))
+    with raw(paths) as second:
+        next(second.hears())
+        with raw(paths) as third:
+            assert third.was_dropped()
+        assert first.complete("x").model == "base"
+
+    def is_let_in() -> bool:
+        with raw(paths) as another:
+            return any(isinstance(message, Welcome) for message in another.hears_some())
+
+    assert eventually(is_let_in)
+
+
+@pytest.mark.slow
+def test_so_many_documents_are_kept_of_one_client(start: Start, paths: Paths) -> None:
+    """Then the one heard of longest ago is closed; none outlives the client."""
+    connection = start(*odd(server__MAX_DOCUMENTS=3))
+    with raw(paths) as one:
+        for n in range(10):
+            one.say(Remember(document=str(n), text="x"))
+        one.say(Close(document="9"))
+        one.say(Ask(id=1, what="why"))
+        one.answer(1)
+        assert connection.ask("status")["documents"] == 2
+    assert eventually(lambda: connection.ask("status")["documents"] == 0)
+
+
+@pytest.mark.slow
+@is_linux
+def test_without_descriptors_the_clients_there_are_served(start: Start, paths: Paths) -> None:
+    """Others wait at the door, without the daemon running in circles, until there are some."""
+    connection = start()
+    pid = pid_of(paths)
+    n_open = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (n_open + 2, n_open + 2))
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(raw(paths)) for _ in range(6)]
+        for one in crowd[:2]:
+            next(one.hears())
+        before = cpu_s(pid)
+        for _ in range(50):
+            assert connection.complete("x").model == "base"
+            time.sleep(0.01)
+        assert cpu_s(pid) - before < 0.4  # of more than half a second
+    with raw(paths) as late:
+        assert isinstance(next(late.hears()), Welcome)
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of processor that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_process_of_another_user_hears_nothing(start: Start, paths: Paths) -> None:
+    """Even where folder and socket would let it in, it is hung up on before a byte is read."""
+    connection = start()
+    listener = Path(connection.ask("status")["files"]["socket"])
+    for place in (listener, *listener.parents[:2]):
+        place.chmod(0o777)
+    other = foreigner(
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+        "try: s.sendall(bytes.fromhex(sys.argv[2])); print(s.recv(100))\n"
+        "except OSError: print(b'')\n",
+        str(listener),
+        (HELLO + STATUS).hex(),
+    )
+
+    assert other.communicate(timeout=10)[0] == "b''\n"
+    assert "a process of another user" in (paths.logs / "daemon.log").read_text()
+
+
+# -- coming and going --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "stop",
+        pytest.param("drain", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
+def test_it_ends_when_told_to_and_leaves_nothing(start: Start, paths: Paths, how: Any) -> None:
+    """Neither a request that takes long nor a client that does not read can keep it."""
+    start(*odd())
+    pid = pid_of(paths)
+    with raw(paths) as one, raw(paths) as deaf:
+        one.say(Complete(id=1, document="a", before=WAIT))
+        with suppress(TimeoutError):
+            deaf.socket.settimeout(0.05)
+            for _ in range(10):
+                deaf.socket.sendall(STATUS * 100)
+        if isinstance(how, str):
+            one.say(Ask(id=2, what=how))
+        else:
+            os.kill(pid, how)
+        heard = list(one.hears())
+
+    assert Changed(state="draining", detail=heard_detail(how)) in heard
+    assert Failed(id=1, code="draining") in heard
+    assert eventually(lambda: not lives(pid))
+    assert endpoint.read(paths) is None
+    assert not any(path.exists() for path in endpoint.candidates(paths))
+    assert " ended: " in (paths.logs / "daemon.log").read_text()
+
+
+def heard_detail(how: Any) -> str:
+    return "asked by a client" if isinstance(how, str) else "asked by the system"
+
+
+def test_the_end_takes_less_than_a_second() -> None:
+    """What may be waited for on the way out, together."""
+    assert server.DRAIN_S + server.FLUSH_S < 0.8
+
+
+@pytest.mark.slow
+def test_it_ends_when_nobody_has_been_there_for_long(start: Start, paths: Paths) -> None:
+    """Not while somebody is."""
+    configure(paths, "idle_minutes = 0.002")
+    connection = start()
+    pid = pid_of(paths)
+    with raw(paths) as one:
+        assert list(one.hears_some())
+    connection.complete("x")
+    assert lives(pid)
+    connection.close()
+
+    assert eventually(lambda: not lives(pid))
+    assert "nobody was connected for long" in (paths.logs / "daemon.log").read_text()
+
+
+def test_a_second_daemon_leaves_the_first_alone(served: Paths, connection: Connection) -> None:
+    """It says that there is one, by its exit code."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom afterword_daemon import endpoint, process\n"
+        "from daemons import paths_in\nclaimed = endpoint.claimed\n"
+        "endpoint.claimed = lambda paths: claimed(paths, wait_s=0)\n"
+        "sys.exit(process.run(paths_in(Path(sys.argv[1]))))"
+    )
+    second = subprocess.run(
+        [sys.executable, "-c", code, str(served.data.parent)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (second.returncode, second.stderr) == (process.EXIT_OTHER, b"")
+    assert connection.complete("x").model == "base"
+
+
+@pytest.mark.slow
+def test_a_socket_that_is_removed_is_made_again(start: Start, paths: Paths) -> None:
+    """Cleaners of temporary folders do that; whoever is connected stays so."""
+    connection = start(*odd(server__LOOK_S=0.05))
+    pid = pid_of(paths)
+    [place] = [path for path in endpoint.candidates(paths) if path.exists()]
+    place.unlink()
+    assert eventually(place.exists)
+    endpoint.note_of(paths).unlink()
+    assert eventually(lambda: endpoint.read(paths) is not None)
+
+    with raw(paths) as one:
+        assert isinstance(next(one.hears()), Welcome)
+    assert (pid_of(paths), connection.complete("x").model) == (pid, "base")
+
+
+@pytest.mark.slow
+def test_it_ends_when_its_folder_is_gone(start: Start, paths: Paths) -> None:
+    """Another daemon would not see its lock."""
+    start(*odd(server__LOOK_S=0.05))
+    pid = pid_of(paths)
+    shutil.rmtree(paths.data)
+
+    assert eventually(lambda: not lives(pid))
+    assert not paths.data.exists()
+
+
+def configure(paths: Paths, text: str) -> None:
+    paths.config.mkdir(parents=True, exist_ok=True)
+    config.path_of(paths).write_text(text)
+
+
+@pytest.mark.slow
+def test_settings_hold_as_soon_as_they_are_saved(start: Start, paths: Paths) -> None:
+    """A mistake in them is said, and what is no mistake holds all the same."""
+    connection = start(*odd(server__REFRESH_S=0.0))
+
+    def says(state: str, detail: str) -> bool:
+        connection.complete("x")
+        status = connection.ask("status")
+        return bool(status["state"] == state and re.search(detail, status["detail"]))
+
+    configure(paths, "seed = 3\nsead = 4\n")
+    assert eventually(lambda: says("degraded", "line 2: sead is no setting"))
+    configure(paths, "seed = 3\n")
+    assert eventually(lambda: says("ready", "^$"))
+
+
+def test_without_a_model_it_says_what_to_do(empty_base: Paths) -> None:
+    """It answers nothing, and yet it answers."""
+    with client.Connection.open(empty_base, spawn=True, client="afterword") as connection:
+        assert connection.complete("x").items == ()
+        status = connection.ask("status")
+
+    assert status["state"] == "no-model"
+    assert "trainer learn" in status["detail"]
+
+
+@is_linux
+@pytest.mark.slow
+def test_who_has_nothing_to_do_does_nothing(start: Start, paths: Paths) -> None:
+    """Not one wake-up in two seconds, with a client connected."""
+    connection = start()
+    pid = pid_of(paths)
+    connection.complete("The river r", document="one")
+
+    def n_switches() -> int:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return sum(map(int, re.findall(r"voluntary_ctxt_switches:\s+(\d+)", status)))
+
+    assert eventually(lambda: n_switches() == (time.sleep(0.2), n_switches())[1])  # type: ignore[func-returns-value]
+    before = n_switches()
+    time.sleep(2)
+    assert n_switches() == before
+
+
+# -- privacy -----------------------------------------------------------------------------------
+
+
+@is_linux
+def test_the_process_has_given_up_what_it_does_not_need(
+    served: Paths, connection: Connection
+) -> None:
+    """The network, new rights, and cores, as the kernel sees it."""
+    status = Path(f"/proc/{pid_of(served)}/status").read_text()
+    limits = Path(f"/proc/{pid_of(served)}/limits").read_text()
+
+    assert re.search(r"^Seccomp:\t2$", status, re.M)
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.M)
+    assert re.search(r"^Umask:\t0077$", status, re.M)
+    assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_no_socket_is_even_asked_for(start: Start, paths: Paths) -> None:
+    """From start to end every socket is local, and none connects to anything."""
+    trace = paths.data.parent / "trace"
+    strace = ("strace", "-D", "-f", "-qq", "-e", "trace=%network", "-o", str(trace))
+    connection = start(*strace, *odd())
+    pid = pid_of(paths)
+    connection.complete("The river r", document="one")
+    connection.send(Remember(document="one", text="The river rose."))
+    connection.ask("status")
+    client.stop(paths, client="afterword")
+    assert eventually(lambda: not lives(pid))
+
+    calls = trace.read_text()
+    assert "socketpair(AF_UNIX" in calls
+    assert {family for family in re.findall(r"socket(?:pair)?\((\w+)", calls)} == {"AF_UNIX"} or (
+        # The probe at the start asks for two that it must not get.
+        re.findall(r"socket\((AF_INET6?),.*= (\S+ \w+)", calls)
+        == [("AF_INET", "-1 EACCES"), ("AF_INET6", "-1 EACCES")]
+    )
+    assert "connect(" not in calls
+
+
+CANARY = "Zinnoberkäfer-4711"
+
+
+def test_the_text_of_the_user_is_nowhere_but_in_memory(start: Start, paths: Paths) -> None:
+    """Not in logs, not in state, in no encoding, whatever was sent and whatever went wrong."""
+    connection = start(*odd())
+    said: dict[str, Any] = {
+        name: f"{CANARY} {name}" for name in ("document", "path", "language", "after")
+    }
+    connection.complete(f"{CANARY} before", **said)
+    with pytest.raises(RefusedError):
+        connection.complete(f"{CANARY}{FAIL}", **said)
+    connection.send(Remember(document="d", path=CANARY, language=CANARY, text=CANARY * 100))
+    connection.send(Outcome(suggestion=CANARY, event="accepted"))
+    connection.ask("why", document=CANARY)
+    for name in (f"x{CANARY}", CANARY):
+        with Raw(paths, greets=False).socket as broken:
+            hello = {"type": "hello", "protocol": 1, "build": CANARY, "client": name}
+            body = json.dumps(hello, ensure_ascii=False).encode()
+            broken.sendall(framed(body))
+            broken.recv(1 << 16)
+            broken.sendall(framed(f'{{"type":"{CANARY}"}}'.encode()))
+            while broken.recv(1 << 16):
+                pass
+    connection.complete("x")
+    connection.close()
+    client.stop(paths, client="afterword")
+
+    files = [p for p in paths.data.parent.rglob("*") if p.is_file() and not p.is_symlink()]
+    assert {path.name for path in files} >= {"daemon.log", "daemon.err", "daemon.lock"}
+    for path in files:
+        content = path.read_bytes()
+        for trace in traces(CANARY):
+            assert trace not in content, path
+    assert "dropped: a frame of" in (paths.logs / "daemon.log").read_text()
+
+
+def traces(text: str) -> list[bytes]:
+    """What `text` may look like in a file."""
+    return [
+        *(text.encode(encoding) for encoding in ("utf-8", "utf-16-le", "latin-1")),
+        json.dumps(text).strip('"').encode(),
+        repr(text.encode())[2:-1].encode(),
+        base64.b64encode(text.encode())[:-4],
+    ]
+
+
+def test_a_log_that_has_grown_is_moved_aside_once(tmp_path: Path) -> None:
+    """It takes twice its limit at most, and goes on where it was."""
+    for n in range(3):
+        log = process.LogFile(tmp_path / "logs" / "daemon.log", at_most=1000)
+        for line in range(40):
+            log.emit(logging.makeLogRecord({"msg": f"run {n} line {line}", "levelname": "INFO"}))
+        log.close()
+
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "logs").iterdir()}
+    assert set(sizes) == {"daemon.log", "daemon.log.1"}
+    assert max(sizes.values()) < 1100
+    assert "run 2 line 39" in (tmp_path / "logs" / "daemon.log").read_text()
+
+
+def test_a_line_that_repeats_itself_is_not_written_for_ever(tmp_path: Path) -> None:
+    """A hundred times a minute say as much as a million."""
+    log = process.LogFile(tmp_path / "daemon.log", at_most=1 << 20)
+    for n in range(1000):
+        log.emit(logging.makeLogRecord({"msg": "client %d came", "args": (n,), "created": 7.0}))
+    log.emit(logging.makeLogRecord({"msg": "client %d went", "args": (1,), "created": 8.0}))
+    log.emit(logging.makeLogRecord({"msg": "client %d came", "args": (1000,), "created": 60.0}))
+    log.close()
+
+    lines = (tmp_path / "daemon.log").read_text().splitlines()
+    assert len(lines) == process.MAX_EQUAL + 2
+    assert lines[-1].endswith("client 1000 came")

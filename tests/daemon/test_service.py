@@ -1,0 +1,148 @@
+"""Starting at login: what is written, and that it is undone."""
+
+import configparser
+import os
+import plistlib
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from afterword_daemon import service
+from afterword_daemon.service import Service, ServiceError
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def made(
+    home: Path, platform: str, environ: Mapping[str, str] | None = None, *command: str
+) -> Service:
+    return service.of_this_system(
+        {"HOME": str(home), **(environ or {})},
+        platform=platform,
+        command=command or service.COMMAND,
+    )
+
+
+def test_a_unit_confines_what_it_starts(tmp_path: Path) -> None:
+    """Every directive that holds without privileges, and none that would do nothing."""
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] # systemd tells case apart
+    unit.read_string(made(tmp_path, "linux").text)
+    section = unit["Service"]
+
+    assert section["ExecStart"].endswith(" -m afterword_daemon.cli run --stay")
+    assert section["RestrictAddressFamilies"] == "AF_UNIX"
+    assert (section["UMask"], section["NoNewPrivileges"]) == ("0077", "yes")
+    assert (section["Restart"], unit["Unit"]["StartLimitBurst"]) == ("on-failure", "3")
+    assert unit["Install"]["WantedBy"] == "default.target"
+    inert = {"IPAddressDeny", "ProtectHome", "ProtectSystem", "MemoryDenyWriteExecute"}
+    assert not inert & {*section}
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_systemd_understands_every_line(tmp_path: Path) -> None:
+    """Its own checker has no complaint, odd folders included."""
+    odd = {"AFTERWORD_HOME": str(tmp_path / 'a "b" 100% $HOME')}
+    path = tmp_path / service.UNIT
+    path.write_text(made(tmp_path, "linux", odd).text, encoding="utf-8")
+
+    result = subprocess.run(
+        ["systemd-analyze", "--user", "verify", str(path)],
+        env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@given(words=st.lists(st.text(alphabet="ab /%$\"\\\t'é", min_size=1), min_size=1, max_size=4))
+def test_words_reach_systemd_as_they_are(words: list[str]) -> None:
+    """Quoting, read back by the rules of systemd.syntax(7)."""
+    line = made(Path("/h"), "linux", None, *words).text.split("ExecStart=")[1].split("\n")[0]
+    assert unquoted(line) == words
+
+
+def unquoted(line: str) -> list[str]:
+    """What systemd makes of a command line: an oracle of a few of its rules."""
+    words, word, quoted, inside = [], "", False, False
+    characters = iter(line)
+    for c in characters:
+        if c == "\\":
+            word += {"n": "\n", "t": "\t"}.get(c := next(characters), c)
+        elif c in "%$":
+            assert next(characters) == c
+            word += c
+        elif c == '"':
+            quoted, inside = not quoted, True
+        elif c == " " and not quoted:
+            words.append(word)
+            word, inside = "", False
+        else:
+            assert c != "'" or quoted
+            word += c
+    return [*words, word] if word or inside else words
+
+
+def test_an_agent_of_launchd_is_not_throttled(tmp_path: Path) -> None:
+    """A list of properties that it can read; answers are wanted at once."""
+    home = {"AFTERWORD_HOME": "/Users/me/my <words>"}
+    agent = made(tmp_path, "darwin", home)
+    found = plistlib.loads(agent.text.encode())
+
+    assert agent.path == tmp_path / "Library/LaunchAgents/afterword.daemon.plist"
+    assert found["ProcessType"] == "Interactive"
+    assert found["EnvironmentVariables"] == home
+    assert found["Umask"] == 0o077
+    assert found["ProgramArguments"][-2:] == ["run", "--stay"]
+
+
+def test_it_looks_for_its_folders_where_the_installer_did(tmp_path: Path) -> None:
+    """What the shell has set, a login does not know."""
+    text = made(tmp_path, "linux", {"AFTERWORD_HOME": "/x", "EDITOR": "vi"}).text
+    assert "Environment=AFTERWORD_HOME=/x\n" in text
+    assert "EDITOR" not in text
+
+
+def test_elsewhere_there_is_a_sentence(tmp_path: Path) -> None:
+    """No guessing on a system that nobody tried."""
+    with pytest.raises(ServiceError, match="afterword start"):
+        made(tmp_path, "plan9")
+
+
+def test_what_is_installed_can_be_taken_back(tmp_path: Path) -> None:
+    """Private, in its place, switched on; then gone, and nothing else with it."""
+    trace = tmp_path / "trace"
+    note = ("sh", "-c", f'echo "$0" >> {trace}')
+    login = replace(
+        made(tmp_path, "linux", {"XDG_CONFIG_HOME": str(tmp_path / "config")}),
+        after_writing=[(*note, "on")],
+        before_removing=[(*note, "off"), ("no-such-program",)],
+        after_removing=[(*note, "gone")],
+    )
+    assert not service.remove(login)
+    assert not trace.exists()
+
+    service.install(login)
+
+    assert login.path == tmp_path / "config/systemd/user/afterword.service"
+    assert login.is_ours
+    assert login.path.stat().st_mode & 0o777 == 0o600
+    assert service.remove(login)
+    assert not login.is_installed
+    assert list(login.path.parent.iterdir()) == []
+    assert trace.read_text(encoding="utf-8").split() == ["on", "off", "gone"]
+
+
+def test_a_system_that_refuses_is_quoted(tmp_path: Path) -> None:
+    """The file is there, and the user learns which command is left to type."""
+    login = replace(
+        made(tmp_path, "linux"), after_writing=[("sh", "-c", "echo no bus >&2; exit 1")]
+    )
+    with pytest.raises(ServiceError, match=r"written.*no bus"):
+        service.install(login)
+    assert login.is_ours
