@@ -37,7 +37,7 @@ CORPUS ?= examples/letters
 MINUTES ?= 3
 TRY := AFTERWORD_HOME=.try $(BIN)/trainer
 
-try: install ## learn CORPUS (example letters, or e.g. CORPUS=~/notes) and let the model write
+try: install ## learn CORPUS (example letters, or e.g. CORPUS=~/notes), write, and complete
 	$(TRY) learn $(CORPUS) --minutes $(MINUTES)
 	@for prompt in 'I have been thinking about' 'Dear Judy' 'The best part of the day'; do \
 	  for temperature in 0.3 0.8 1.3; do \
@@ -45,6 +45,9 @@ try: install ## learn CORPUS (example letters, or e.g. CORPUS=~/notes) and let t
 	    $(TRY) sample --prompt "$$prompt" --temperature $$temperature --chars 160; \
 	  done; \
 	done
+	@printf '\n\n[through the language server, as an editor asks]\n'
+	@AFTERWORD_HOME=.try $(BIN)/python examples/editor.py 'I have been thinking ab'
+	@AFTERWORD_HOME=.try $(BIN)/afterword stop
 
 bench: install ## measure; JSON on standard output
 	@for script in step training memory; do $(BIN)/python benchmarks/$$script.py; done
