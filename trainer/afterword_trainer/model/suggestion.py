@@ -9,11 +9,12 @@ from typing import NamedTuple
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT, Alphabet, Decoder
 from afterword_trainer.model.predictor import Predictor
 
-# Named values of `Policy.min_probability`. With the mix, on notes, a novel and verse: 0 saved 40,
-# 40 and 30 of 100 keys with 29, 29, 25 % of the distinct suggestions right; 0.1 saved 40, 40 and 30
-# with 35, 34, 32 %; 0.4 saved 35, 33 and 24 with 59, 60, 59 %; 0.5 saved 33, 31 and 21 with 67, 69,
-# 65 %. A gate on what a suggestion is expected to save was worse: with the network alone, 18 keys
-# where 60 % were right, and 23 with this one.
+# Named values of `Policy.min_probability`. With the mix, on 100,000 characters each of notes, a
+# novel and verse: 0 saved 41, 38 and 29 of 100 keys with 29, 29 and 24 % of the distinct
+# suggestions right; 0.1 saved 40, 38 and 28 with 34, 33 and 31 %; 0.4 saved 35, 32 and 22 with 58,
+# 59 and 60 %; 0.45 saved 34, 30 and 21 with 61, 63 and 64 %. A gate on what a suggestion is
+# expected to save was worse: with the network alone, 18 keys where 60 % were right, and 23 with
+# this one.
 EAGERNESS = {"chatty": 0.0, "balanced": 0.1, "quiet": 0.45}
 
 
