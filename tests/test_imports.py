@@ -34,7 +34,9 @@ MAY_IMPORT = {
     ),
     "afterword_lsp": (
         "afterword_daemon.client",
+        "afterword_daemon.link",
         "afterword_daemon.protocol",
+        "afterword_daemon.starting",
         "afterword_lsp",
         "afterword_trainer.paths",
     ),

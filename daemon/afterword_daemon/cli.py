@@ -173,7 +173,9 @@ def build_parser() -> argparse.ArgumentParser:
     complete.add_argument(
         "--prompt", required=True, metavar="TEXT", help="text to go on from; - reads standard input"
     )
-    complete.add_argument("--count", type=_count, default=1, help="of suggestions at most (1)")
+    complete.add_argument(
+        "--count", type=_alternatives, default=1, help="of suggestions at most (1)"
+    )
     complete.add_argument("--temperature", type=_temperature, help="0 to 2 (as it is set, or 0)")
     verbs["stats"].add_argument(
         "action",
@@ -207,6 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 _count = number(1, 100_000, int)
+_alternatives = number(1, 10, int)  # as many as the daemon gives
 _temperature = number(0, 2, float)
 
 

@@ -14,16 +14,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import date
-from typing import Any
 
+import msgspec
 from afterword_trainer.durable import StateError
 from afterword_trainer.paths import Paths
 from afterword_trainer.terminal import DONE, FAILED, NOT_RUNNING
 from afterword_trainer.view import visible
 
-from afterword_daemon import client, endpoint, view
-from afterword_daemon.client import Connection, DaemonError, LostError, NotRunningError, What
-from afterword_daemon.protocol import Options
+from afterword_daemon import client, endpoint, pause, view
+from afterword_daemon.client import Connection, DaemonError, LostError, NotRunningError
+from afterword_daemon.protocol import Complete, Options, Status
 
 
 class UsageError(Exception):
@@ -77,14 +77,14 @@ def run(options: argparse.Namespace) -> int:
 
 def overview_command(paths: Paths) -> int:
     """`afterword` alone: where one stands, and what to type next."""
-    facts = _asked("status", paths)
+    status = _status(paths)
     view.put("Afterword offers the words you would have written next. It never uses the network.\n")
-    if facts is None:
+    if status is None:
         view.put(view.NOT_RUNNING)
         has_learned = paths.models.is_dir()
     else:
-        view.put(view.headline(facts, time.time()))
-        has_learned = facts["model"] is not None and facts["model"]["id"] != "base"
+        view.put(view.headline(status, time.time()))
+        has_learned = status.model is not None and status.model.id != "base"
     if not has_learned:
         view.put("  nothing of yours was learned yet; the base model completes a little already")
     steps = [("afterword demo", "type with it here; changes nothing")]
@@ -101,15 +101,16 @@ def overview_command(paths: Paths) -> int:
 
 def status_command(options: argparse.Namespace, paths: Paths) -> int:
     """`afterword status`."""
-    facts = _asked("status", paths)
+    status = _status(paths)
     if options.json:
-        print(json.dumps({"running": facts is not None} | (facts or {})))
-    elif facts is None:
+        facts = msgspec.to_builtins(status) if status else {}
+        print(json.dumps({"running": status is not None} | facts))
+    elif status is None:
         view.put(view.NOT_RUNNING + "\n" + view.hints("afterword start"))
     else:
-        for line in view.status(facts, time.time()):
+        for line in view.status(status, time.time()):
             view.put(line)
-    return NOT_RUNNING if facts is None else DONE
+    return NOT_RUNNING if status is None else DONE
 
 
 def doctor_command(options: argparse.Namespace, paths: Paths) -> int:
@@ -177,15 +178,16 @@ def stats_command(options: argparse.Namespace, paths: Paths) -> int:
             print("what was counted is forgotten")
             return DONE
         facts = connection.ask("stats")
-        latency_ms = connection.ask("status")["latency_ms"]
+        latency = connection.status().latency_ms
     try:
         is_on = config.load(paths).stats
     except config.ConfigError as error:
         is_on = error.settings.stats  # as the daemon has it
     if options.json:
+        latency_ms = msgspec.to_builtins(latency)
         print(json.dumps(facts | {"latency_ms": latency_ms, "counting": is_on}))
     else:
-        for line in view.stats(facts, latency_ms, date.today(), is_on=is_on):
+        for line in view.stats(facts, latency, date.today(), is_on=is_on):
             view.put(line)
     return DONE
 
@@ -203,11 +205,14 @@ def complete_command(options: argparse.Namespace, paths: Paths) -> int:
     prompt = prompt.replace("\r\n", "\n").encode("utf-8", "replace").decode()
     with _connected(paths) as connection:
         completed = connection.complete(
-            prompt[-PROMPT_CHARACTERS:],
-            document=COMPLETE,
-            starts=len(prompt) <= PROMPT_CHARACTERS,
-            invoked=True,
-            options=Options(alternatives=options.count, temperature=options.temperature),
+            Complete(
+                id=0,
+                document=COMPLETE,
+                before=prompt[-PROMPT_CHARACTERS:],
+                starts=len(prompt) <= PROMPT_CHARACTERS,
+                invoked=True,
+                options=Options(alternatives=options.count, temperature=options.temperature),
+            )
         )
         why = connection.ask("why", document=COMPLETE) if not completed.items else {}
     items = completed.items[: options.count]
@@ -243,8 +248,8 @@ def demo_command(paths: Paths) -> int:
             connection = Connection.open(paths, spawn=True, client=NAME)
             return _first(connection, text)
 
-    facts = connection.ask("status")["model"]
-    page = demo.run(ask, f"Afterword, a demo · {view.model(facts, time.time())}")
+    model = connection.status().model
+    page = demo.run(ask, f"Afterword, a demo · {view.model(model, time.time())}")
     connection.close()
     if page.text:
         view.put(demo.footer(page, None))
@@ -253,8 +258,9 @@ def demo_command(paths: Paths) -> int:
 
 
 def _first(connection: Connection, text: str) -> str:
+    starts = len(text) <= PROMPT_CHARACTERS
     completed = connection.complete(
-        text[-PROMPT_CHARACTERS:], document=DEMO, starts=len(text) <= PROMPT_CHARACTERS
+        Complete(id=0, document=DEMO, before=text[-PROMPT_CHARACTERS:], starts=starts)
     )
     return completed.items[0].text if completed.items else ""
 
@@ -267,17 +273,15 @@ COMPLETE, DEMO = "afterword complete", "afterword demo"  # documents that no edi
 
 def process_command(command: str, paths: Paths) -> int:
     """`afterword start`, `stop`, `restart`."""
-    if command == "start" and _asked("status", paths) is not None:
+    if command == "start" and _status(paths) is not None:
         print("already running")
         return DONE
     stopped = command != "start" and client.stop(paths, client=NAME)
     if command == "stop":
         print("stopped" if stopped else "not running")
         return DONE
-    Connection.open(paths, spawn=True, client=NAME).close()
-    facts = _asked("status", paths)
-    assert facts is not None
-    view.put(view.headline(facts, time.time()))
+    with Connection.open(paths, spawn=True, client=NAME) as connection:
+        view.put(view.headline(connection.status(), time.time()))
     if command == "start":
         view.put(view.hints("afterword stop    (undo)"))
     return DONE
@@ -298,9 +302,12 @@ def run_command(options: argparse.Namespace, paths: Paths) -> int:
 
 def pause_command(command: str, paths: Paths) -> int:
     """`afterword pause`, `resume`."""
-    with Connection.open(paths, spawn=False, client=NAME) as connection:
-        connection.ask("pause" if command == "pause" else "resume")
-    if command == "pause":
+    is_paused = command == "pause"
+    # Written down first: it holds for every daemon, and without one.
+    pause.put(paths, is_paused=is_paused)
+    with suppress(NotRunningError), Connection.open(paths, spawn=False, client=NAME) as connection:
+        connection.ask("pause" if is_paused else "resume")
+    if is_paused:
         view.put(
             "nothing more is learned; suggestions go on\n"
             + view.hints("afterword resume    (undo)")
@@ -378,11 +385,11 @@ def install_command(options: argparse.Namespace) -> int:
 # -- shared by the verbs -----------------------------------------------------------------------
 
 
-def _asked(what: What, paths: Paths) -> dict[str, Any] | None:
-    """The daemon's answer; None if it is not running."""
+def _status(paths: Paths) -> Status | None:
+    """How the daemon is; None if it is not running."""
     try:
         with Connection.open(paths, spawn=False, client=NAME) as connection:
-            return connection.ask(what)
+            return connection.status()
     except NotRunningError:
         return None
 

@@ -9,6 +9,7 @@ that is wrong with the file at once. Knows nothing of who acts on it.
 import difflib
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,8 @@ from typing import Any, Literal
 from afterword_trainer import durable
 from afterword_trainer.model.suggestion import EAGERNESS
 from afterword_trainer.paths import Paths
+
+from afterword_daemon.protocol import MAX_ALTERNATIVES, MAX_CHARACTERS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -166,7 +169,7 @@ def flat(settings: Settings) -> Iterator[tuple[str, str]]:
 
 TEMPLATE = """\
 # Settings of Afterword. Every line is optional and stands here with its default.
-# Saving this file is enough: they hold from the next suggestion on.
+# Saving this file is enough: they hold a second later.
 # `afterword config check` says what is wrong with it, line by line.
 
 # Offer a suggestion at every key ("auto") or only when the editor asks for one ("manual").
@@ -260,9 +263,9 @@ _TOP: Mapping[str, Check] = {
     "enable": _TABLE,
     "trigger": (lambda value: value in ("auto", "manual"), 'is "auto" or "manual"'),
     "temperature": _number(0, 2),
-    "max_characters": _whole(2, 1000),
+    "max_characters": _whole(2, MAX_CHARACTERS),
     "multiline": _YES_OR_NO,
-    "alternatives": _whole(1, 10),
+    "alternatives": _whole(1, MAX_ALTERNATIVES),
     "eagerness": (_is_eagerness, f"is one of {', '.join(EAGERNESS)}, or a number from 0 to 1"),
     "seed": _whole(0, 2**31 - 1),
     "idle_minutes": _number(0, 100_000),
@@ -320,13 +323,21 @@ def _lines(text: str) -> dict[Key, int]:
     return lines
 
 
+# How the last line of a statement of several lines ends; else a list of a thousand lines would be
+# read a thousand times.
+_MAY_END = re.compile(r"""(?:[\]}]|\"{3}|'{3})\s*(?:#|$)""")
+
+
 def _statements(text: str) -> Iterator[tuple[int, int, list[Key]]]:
     """First line, last line and keys of each statement of sound TOML."""
     table: Key = ()
     statement, start = "", 1
     for number, line in enumerate(text.split("\n"), 1):
-        start = start if statement else number
+        goes_on = bool(statement)
+        start = start if goes_on else number
         statement += f"{line}\n"
+        if goes_on and not _MAY_END.search(line):
+            continue
         try:
             value = tomllib.loads(statement)
         except tomllib.TOMLDecodeError:

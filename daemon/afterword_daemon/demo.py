@@ -166,7 +166,8 @@ def _broken(text: str, width: int, used: int = 0) -> list[str]:
         cells = cell_len(character)
         if used + cells > width:
             head, blank, word = line.rpartition(" ")
-            if character == " " or not blank:  # a word longer than a line is broken anywhere
+            # A word longer than a line is broken anywhere.
+            if character == " " or not blank or cell_len(word) + cells > width:
                 head, blank, word = line, "", ""
             lines.append(head + blank)
             line, used = word, cell_len(word)

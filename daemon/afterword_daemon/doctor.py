@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from typing import Any, Literal
 from afterword_trainer.paths import Paths
 
 from afterword_daemon import client, endpoint, view
+from afterword_daemon.protocol import Model, Status
 
 State = Literal["ok", "warning", "failed", "skipped"]
 
@@ -71,17 +72,19 @@ class Patient:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
+        self.answer_s = 0.0  # that the daemon took
 
     @cached_property
-    def daemon(self) -> "dict[str, Any] | client.DaemonError":
+    def daemon(self) -> "Status | client.DaemonError":
         """What the daemon says about itself, or why it does not."""
         started = time.monotonic()
         try:
             with client.Connection.open(self.paths, spawn=False, client="afterword") as connection:
-                facts = connection.ask("status")
+                return connection.status()
         except client.DaemonError as error:
             return error
-        return facts | {"answered_in_s": time.monotonic() - started}
+        finally:
+            self.answer_s = time.monotonic() - started
 
     @cached_property
     def entries(self) -> Sequence[Any]:
@@ -190,7 +193,8 @@ def _model(patient: Patient) -> Outcome:
     if current.problem:
         what = f"{current.id}: {current.problem}"
         return "failed", what, "trainer rollback, or learn again: trainer learn ~/notes"
-    found = view.model(asdict(current), time.time())
+    told = Model(id=current.id, created=current.created, scores=current.scores)
+    found = view.model(told, time.time())
     if current.id == "base":
         found += "; nothing of yours was learned yet"
     if broken:
@@ -277,14 +281,14 @@ def _daemon(patient: Patient) -> Outcome:
         case client.DaemonError() as error:
             what, _, remedy = str(error).partition("; ")
             return "failed", what, remedy or "afterword restart"
-        case facts:
+        case status:
             pass
-    found = f"running as process {facts['pid']}, answers in {1000 * facts['answered_in_s']:.0f} ms"
-    if facts["build"] != endpoint.build():
-        what = f"{found}, but is of version {facts['build']}"
+    found = f"running as process {status.pid}, answers in {1000 * patient.answer_s:.0f} ms"
+    if status.build != endpoint.build():
+        what = f"{found}, but is of version {status.build}"
         return "warning", what, "afterword restart"
-    if facts["detail"]:
-        return "warning", f"{found}, but: {facts['detail']}", "afterword doctor config model"
+    if status.detail:
+        return "warning", f"{found}, but: {status.detail}", "afterword doctor config model"
     return "ok", found
 
 
@@ -316,7 +320,7 @@ def _seccomp(patient: Patient) -> Outcome:
     if sys.platform != "linux":
         return "skipped", "this system has no such filter; see `network`"
     try:
-        status = Path(f"/proc/{patient.daemon['pid']}/status").read_text(encoding="utf-8")
+        status = Path(f"/proc/{patient.daemon.pid}/status").read_text(encoding="utf-8")
     except OSError:
         return "warning", "the kernel does not tell", "mount /proc, then: afterword doctor seccomp"
     if "\nSeccomp:\t2\n" in status:
@@ -332,12 +336,12 @@ def _network(patient: Patient) -> Outcome:
     import psutil
 
     try:
-        daemon = psutil.Process(patient.daemon["pid"])
+        daemon = psutil.Process(patient.daemon.pid)
         processes = [daemon, *daemon.children(recursive=True)]
         found = [c for process in processes for c in process.net_connections(kind="inet")]
     except psutil.AccessDenied:
         # The daemon lets no other process look into it, as it should; so it has to say it.
-        if patient.daemon["network"] == 0:
+        if patient.daemon.network == 0:
             return "ok", "no connection, no listening port, by its own account; see seccomp"
         return "failed", "it says that it holds sockets of the network", "afterword stop"
     except psutil.NoSuchProcess:
@@ -353,23 +357,26 @@ def _memory(patient: Patient) -> Outcome:
     if isinstance(patient.daemon, client.DaemonError):
         return _SKIPPED
     found = view.memory(patient.daemon)
-    if patient.daemon["resident"] > MAX_RESIDENT:
+    if patient.daemon.resident > MAX_RESIDENT:
         return "warning", f"{found}; over {MAX_RESIDENT >> 20} MB", "afterword restart"
     return "ok", found
 
 
 def _log(patient: Patient) -> Outcome:
-    """No errors were written."""
+    """No errors were written since it was started."""
     path = patient.paths.logs / "daemon.log"
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return "skipped", "there is none yet"
+    # Those before are about a daemon that is gone; else one error would be told for ever.
+    starts = [number for number, line in enumerate(lines) if " INFO ready: " in line]
+    lines = lines[starts[-1] :] if starts else lines
     errors = [line for line in lines if " ERROR " in line or " CRITICAL " in line]
     if errors:
         what = f"{len(errors)} errors in {path}, the last: {errors[-1][:200]}"
         return "warning", what, "afterword logs, then: afterword restart"
-    return "ok", f"no errors in {path}"
+    return "ok", f"no errors in {path} since the last start"
 
 
 # -- around it ---------------------------------------------------------------------------------

@@ -92,7 +92,8 @@ def read(paths: Paths) -> Endpoint | None:
 def connect(paths: Paths) -> socket.socket | None:
     """A blocking connection to the daemon; None if no daemon of this user listens.
 
-    Returns at once. Raises BlockingIOError while the daemon has more to accept than it can.
+    Returns at once. Raises BlockingIOError while the daemon has more to accept than it can, another
+    OSError when no socket can be made here.
     """
     endpoint = read(paths)
     # A note can be lost; the usual places need none.
@@ -140,6 +141,11 @@ def claimed(paths: Paths, *, wait_s: float = 3.0) -> AbstractContextManager[None
     It waits for one that is on its way out, which takes at most a second.
     """
     return durable.locked(lock_of(paths), wait_s=wait_s)
+
+
+def n_network_sockets() -> int:
+    """How many sockets of this process are not local; asked here, as others may not look."""
+    return sum(map(_is_beyond_the_machine, os.listdir("/dev/fd")))  # noqa: PTH208
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,3 +251,20 @@ def file_at(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _is_beyond_the_machine(name: str) -> bool:
+    try:
+        descriptor = int(name)
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return False
+        looked_at = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
+    except OSError:  # it was the descriptor by which the folder was read
+        return False
+    try:
+        # A local socket has a path, or none; whatever else there is has an address of parts.
+        return not isinstance(looked_at.getsockname(), str | bytes)
+    except OSError:
+        return True  # who cannot tell must not reassure
+    finally:
+        looked_at.detach()  # it is not ours to close

@@ -21,7 +21,6 @@ from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.model.memory import Memory
 from afterword_trainer.model.mixing import Mixer
 from afterword_trainer.model.predictor import Symbols
-from afterword_trainer.model.sampling import HOTTEST
 from afterword_trainer.model.suggestion import Continuation, Policy, Suggestion, cut
 
 from afterword_daemon import shaping
@@ -92,7 +91,7 @@ class Engine:
         self._model = Served(bundle, memory, mixer, caching) if bundle else None
 
     def swap(self, bundle: Bundle, *, memory: Memory | None = None) -> None:
-        """Answer by another model from the next request on.
+        """Answer by another model from the next request on; may be called in another thread.
 
         The memory stays if the alphabet does and none is given. Raises BundleCorruptError.
         """
@@ -102,9 +101,10 @@ class Engine:
             mixer = model.mixer
             if memory is None and model.alphabet == bundle.alphabet:
                 memory = model.memory
-        self._model = Served(bundle, memory, mixer, self._caching)
+        other = Served(bundle, memory, mixer, self._caching)
         if model and memory is model.memory:
-            self._model.recollection = model.recollection
+            other.recollection = model.recollection
+        self._model = other  # last, and at once: answers may be made meanwhile
 
     # -- messages ------------------------------------------------------------------------------
 
@@ -113,6 +113,8 @@ class Engine:
 
         Raises Superseded as soon as `superseded` says so.
         """
+        # No task of its own: between two steps all is as it should be, and there alone it may be
+        # given up. What was typed before is learned all the same, then before the next answer.
         async with self._turn:
             answering = self._answer(request)
             while True:
@@ -145,8 +147,10 @@ class Engine:
             self._tally.count(message.suggestion, message.event, message.characters)
 
     def work(self) -> bool:
-        """Some milliseconds of what can wait; False when nothing is left."""
-        self._tally.save_if_due()
+        """Three milliseconds, or one step that takes longer, of what can wait.
+
+        To be called again and again while nobody waits for an answer; False: nothing is left.
+        """
         model = self._model
         if not model or self._turn.locked():
             return False
@@ -163,6 +167,13 @@ class Engine:
             if next(model.ahead, _DONE) is _DONE:
                 return False
         return True
+
+    def counts_due(self) -> Callable[[], None] | None:
+        """What stores the counts, if it is time to: to be called in another thread.
+
+        There it raises durable.StateError.
+        """
+        return self._tally.due()
 
     def finish(self) -> None:
         """Store the counts. Raises durable.StateError."""
@@ -198,10 +209,8 @@ class Engine:
         model = self._model
         if not model:
             return {}
-        bundle = model.bundle
         return {
-            "network": sum(map(len, bundle.graphs.values()))
-            + sum(array.nbytes for array in bundle.weights.values()),
+            "network": model.network_bytes,
             "states": model.states.n_bytes,
             "rollouts": sum(1 + len(prepared.ahead) for prepared in model.prepared.values())
             * model.place_bytes,
@@ -228,7 +237,7 @@ class Engine:
         symbols = model.symbols(request.path, request.language, request.before)
         document = model.document(request.document)
         document.see(symbols)
-        trail = yield from model.states.prime(symbols)
+        trail = yield from model.states.prime(symbols, request.document)
         # 3) What may come?
         cursor = Cursor(request.document, symbols, trail, self._drawing(request))
         if request.invoked:
@@ -283,10 +292,9 @@ class Engine:
 
     def _policy(self, request: Complete) -> Policy:
         options, settings = request.options, self.settings
-        gate = min(max(_either(options.min_probability, settings.min_probability), 0.0), 1.0)
-        characters = _either(options.max_characters, settings.max_characters)
+        gate = _either(options.min_probability, settings.min_probability)
         return Policy(
-            max_characters=min(max(characters, 2), _MOST_CHARACTERS),
+            max_characters=_either(options.max_characters, settings.max_characters),
             multiline=_either(options.multiline, settings.multiline),
             # Who asks wants to see something.
             min_probability=0.0 if request.invoked else self._corrected(gate),
@@ -298,11 +306,10 @@ class Engine:
     def _drawing(self, request: Complete) -> Drawing:
         options, settings = request.options, self.settings
         temperature = _either(options.temperature, settings.temperature)
-        return Drawing(min(max(temperature, 0.0), HOTTEST), _either(options.seed, settings.seed))
+        return Drawing(temperature, _either(options.seed, settings.seed))
 
     def _n_alternatives(self, request: Complete) -> int:
-        n = _either(request.options.alternatives, self.settings.alternatives)
-        return min(max(n, 1), _MOST_ALTERNATIVES)
+        return _either(request.options.alternatives, self.settings.alternatives)
 
     def _items(
         self,
@@ -403,9 +410,7 @@ def _either(option: SettingT | None, setting: SettingT) -> SettingT:
 
 
 _DONE = object()
-_PATIENCE_S = 0.001  # of work until others may run
-_SLICE_S = 0.003  # of what can wait
+_PATIENCE_S = 0.001  # of work until others may run: some ten steps, and no key waits for it
+_SLICE_S = 0.003  # of what can wait, by which a key that comes just then is late
 _LONGEST_LINE = 4000  # characters left of the cursor; prose may have 2,000 in a paragraph
-_MOST_CHARACTERS = 1000  # of a suggestion, as in the settings
-_MOST_ALTERNATIVES = 10
-_MOST_DOCUMENTS = 256  # of which something is known
+_MOST_DOCUMENTS = 256  # whose last reason is known: more than anybody asks about

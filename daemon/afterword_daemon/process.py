@@ -1,7 +1,7 @@
 """The daemon as a process: what it gives up, the lock it holds, its log, and how it reports.
 
 Knows the order in which a daemon comes to be; knows nothing of requests. `run` is `afterword run`.
-`python -m afterword_daemon.process` is what `client` starts, with a descriptor to report on and
+`python -m afterword_daemon.process` is what `starting` starts, with a descriptor to report on and
 the six paths: it lets go of whoever started it before it does anything else.
 """
 
@@ -12,8 +12,8 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from afterword_trainer import durable
 from afterword_trainer.durable import LockedError, StateError
 from afterword_trainer.paths import Paths
 
-from afterword_daemon import confinement, endpoint
+from afterword_daemon import confinement, discreet, endpoint
 from afterword_daemon.endpoint import OTHER, READY, EndpointError
 
 logger = logging.getLogger(__name__)
@@ -42,18 +42,13 @@ def run(
     or EndpointError if there is no place for it.
     """
     confinement.leave_no_traces()
-    # Before the engine and all that it needs is loaded: it holds for that too.
-    enforced_by = confinement.confine()
     try:
         log = LogFile(paths.logs / "daemon.log", at_most=MAX_LOG)
-        with endpoint.claimed(paths):
-            logging.getLogger("afterword_daemon").addHandler(log)
-            logging.getLogger("afterword_daemon").setLevel(logging.INFO)
-            try:
+        with _logging_to(log):
+            # Before the engine and all that it needs is loaded: it holds for that too.
+            enforced_by = confinement.confine()
+            with endpoint.claimed(paths):
                 _serve(paths, enforced_by, stay, report)
-            except Exception as error:
-                logger.critical("the daemon failed: %s", type(error).__name__)
-                raise
     except LockedError:
         report(OTHER)
         return EXIT_OTHER
@@ -61,6 +56,26 @@ def run(
         report(str(error).encode())
         raise
     return 0
+
+
+@contextmanager
+def _logging_to(log: "LogFile") -> Iterator[None]:
+    """Have all that is ours write there, and how it failed, if it does."""
+    ours = [logging.getLogger(name) for name in ("afterword_daemon", "afterword_trainer")]
+    for one in ours:
+        one.addHandler(log)
+        one.setLevel(logging.INFO)
+    try:
+        yield
+    except LockedError:
+        raise
+    except Exception as error:
+        logger.critical("the daemon failed: %s", discreet.without_text(error))
+        raise
+    finally:
+        for one in ours:
+            one.removeHandler(log)
+        log.close()
 
 
 def _serve(
@@ -71,13 +86,13 @@ def _serve(
 ) -> None:
     # The threads of a matrix product cost more memory than they save time on products so small.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from afterword_daemon import server  # imports numpy and LiteRT, behind the filter
+    from afterword_daemon import loaded, server  # numpy and LiteRT, behind the filter
 
-    loaded = server.load(paths)
+    found = loaded.load(paths)
     gc.collect()
     gc.freeze()  # what is there now stays: it need not be looked through again and again
     asyncio.run(
-        server.serve(paths, loaded, confinement=enforced_by, stay=stay, ready=lambda: report(READY))
+        server.serve(paths, found, confinement=enforced_by, stay=stay, ready=lambda: report(READY))
     )
 
 
@@ -107,12 +122,19 @@ class LogFile(logging.Handler):
                 before = self._file
                 self._open()
                 before.close()
-            self._file.write(f"{self.format(record)}\n".encode(errors="replace"))
+            self._file.write(f"{self._line(record)}\n".encode(errors="replace"))
 
     def close(self) -> None:
         """No more lines."""
         self._file.close()
         super().close()
+
+    def _line(self, record: logging.LogRecord) -> str:
+        """As it was meant here; of what the trainer says, paths and all, only where and whether."""
+        if not str(record.name).startswith("afterword_trainer"):
+            return self.format(record)
+        where = f"{record.module}.{record.funcName} has something to say; see: afterword doctor"
+        return self.format(logging.makeLogRecord(record.__dict__ | {"msg": where, "args": ()}))
 
     def _open(self) -> None:
         descriptor = durable.continue_log(self._path, at_most=self._at_most)
@@ -134,7 +156,7 @@ def main(arguments: Sequence[str]) -> int:
     reports = os.fdopen(int(descriptor), "wb", buffering=0)
 
     def report(what: bytes) -> None:
-        with suppress(OSError):  # whoever started us did not wait
+        with suppress(OSError, ValueError):  # who started us did not wait, or was told already
             reports.write(what)
         reports.close()  # it waits for the end of it
 
@@ -142,6 +164,9 @@ def main(arguments: Sequence[str]) -> int:
         return run(paths, report=report)
     except (StateError, EndpointError):
         return 1  # as it was reported
+    except Exception as error:  # its message may quote anything, and would be kept in daemon.err
+        report(f"{discreet.without_text(error)}; see: afterword logs".encode())
+        return 1
 
 
 if __name__ == "__main__":

@@ -3,17 +3,42 @@
 A frame is four bytes that tell its length, most significant first, and so much UTF-8. A request
 carries an id that its asker chose and gets exactly one answer with the same id: the reply of its
 kind, or `Failed`. A message without an id wants no answer. Knows no sockets and no clocks.
+
+What a client may say is bounded field by field, so that a message that is well formed costs the
+daemon little as well: it keeps many of them, and makes everybody wait while it reads one.
 """
 
-from collections.abc import Iterator
-from typing import Any, Final, Generic, Literal, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
-PROTOCOL_VERSION: Final = 1  # raise it with any change below; who speaks another starts anew
-MAX_FRAME: Final = 8 << 20  # bytes, from either side: no document or status is nearly as long
+# Raise it with any change below, from the first release on; who speaks another starts anew.
+PROTOCOL_VERSION: Final = 1
+MAX_FRAME: Final = 2 << 20  # bytes, from either side: the longest document, were it all escaped
+MAX_NAME: Final = 4096  # characters of a document's name, which is a URI or nearly a path
+MAX_PATH: Final = 1024  # characters; it is relative, and each is a step of the network
+MAX_LANGUAGE: Final = 64  # characters, for the same reason
+MAX_BEFORE: Final = 16_384  # characters left of a cursor: eight times what the network is shown
+MAX_AFTER: Final = 4096  # characters right of it
+MAX_INDENTATION: Final = 64  # characters of one step; an answer has it in every line
+MAX_TEXT: Final = 256 * 1024  # characters of a document that are remembered
+MAX_CHARACTERS: Final = 1000  # of a suggestion; nobody reads as much grey text
+MAX_ALTERNATIVES: Final = 10  # a menu
 
 Message = TypeVar("Message")
+
+Name = Annotated[str, Meta(max_length=MAX_NAME)]
+Path = Annotated[str, Meta(max_length=MAX_PATH)]
+Language = Annotated[str, Meta(max_length=MAX_LANGUAGE)]
+
+# What can be asked, what became of a suggestion, and what the daemon is about.
+Order = Literal[
+    "status", "stats", "why", "pause", "resume", "reload", "forget", "clear-stats", "drain", "stop"
+]
+Event = Literal["shown", "accepted", "partly", "rejected"]
+State = Literal["starting", "ready", "learning", "paused", "no-model", "degraded", "draining"]
 
 
 class ProtocolError(Exception):
@@ -35,19 +60,20 @@ class Hello(_Message, frozen=True, kw_only=True):
     """
 
     protocol: int
-    build: str  # version of the distribution
-    client: str  # "lsp", "afterword"; for the log
+    build: Name  # version of the distribution
+    client: Name  # "lsp", "afterword"; for the log
 
 
 class Options(_Message, frozen=True, kw_only=True):
     """What an editor's settings say about one request; None leaves it to the daemon's own."""
 
-    temperature: float | None = None  # 0 to 2; 0 offers what is likeliest
-    max_characters: int | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None  # 0 offers what is likeliest
+    max_characters: Annotated[int, Meta(ge=2, le=MAX_CHARACTERS)] | None = None
     multiline: bool | None = None
-    min_probability: float | None = None  # see `suggestion.Policy`
-    alternatives: int | None = None  # suggestions at most, when invoked
-    seed: int | None = None
+    min_probability: Annotated[float, Meta(ge=0, le=1)] | None = None  # see `suggestion.Policy`
+    # Suggestions at most, when invoked.
+    alternatives: Annotated[int, Meta(ge=1, le=MAX_ALTERNATIVES)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**53)] | None = None  # as JavaScript has whole numbers
 
 
 class Complete(_Message, frozen=True, kw_only=True):
@@ -57,15 +83,17 @@ class Complete(_Message, frozen=True, kw_only=True):
     """
 
     id: int
-    document: str  # the same string for the same open document, as its URI
-    path: str = ""  # of the file, as the header of its text has it; "" for one without a name
-    language: str = ""  # as the header of a learned text has it
+    document: Name  # the same string for the same open document, as its URI
+    path: Path = ""  # of the file, as the header of its text has it; "" for one without a name
+    language: Language = ""  # as the header of a learned text has it
     # Text from an anchor to the cursor. The anchor stays while the user types, so that a key
     # costs a step and not a whole priming; whoever asks moves it, seldom and far.
-    before: str = ""
+    before: Annotated[str, Meta(max_length=MAX_BEFORE)] = ""
     starts: bool = False  # whether `before` begins where the document does, behind its header
-    after: str = ""  # text right of the cursor, to the end of its line
-    indentation: str = "\t"  # one step of it in this document, "\t" or blanks
+    # Text right of the cursor, to the end of its line.
+    after: Annotated[str, Meta(max_length=MAX_AFTER)] = ""
+    # One step of it in this document, "\t" or blanks.
+    indentation: Annotated[str, Meta(max_length=MAX_INDENTATION)] = "\t"
     invoked: bool = False  # asked for by the user, who wants to see alternatives
     options: Options = Options()
 
@@ -82,23 +110,23 @@ class Remember(_Message, frozen=True, kw_only=True):
     It is expected again at once, is forgotten with `Close`, and is never written to disk.
     """
 
-    document: str
-    path: str = ""
-    language: str = ""
-    text: str = ""
+    document: Name
+    path: Path = ""
+    language: Language = ""
+    text: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
 
 
 class Close(_Message, frozen=True, kw_only=True):
     """A document was closed."""
 
-    document: str
+    document: Name
 
 
 class Outcome(_Message, frozen=True, kw_only=True):
     """What became of a suggestion. Counted; no text of it is kept."""
 
-    suggestion: str  # `Item.id`
-    event: Literal["shown", "accepted", "partly", "rejected"]
+    suggestion: Name  # `Item.id`
+    event: Event
     characters: int = 0  # of it that are now in the document
 
 
@@ -106,19 +134,8 @@ class Ask(_Message, frozen=True, kw_only=True):
     """A question or an order that concerns the whole daemon; answered by `Told`."""
 
     id: int
-    what: Literal[
-        "status",
-        "stats",
-        "why",
-        "pause",
-        "resume",
-        "reload",
-        "forget",
-        "clear-stats",
-        "drain",
-        "stop",
-    ]
-    document: str = ""  # of "why", of "forget"
+    what: Order
+    document: Name = ""  # of "why", of "forget"
 
 
 # -- from the daemon ---------------------------------------------------------------------------
@@ -151,7 +168,7 @@ class Completed(_Message, frozen=True, kw_only=True):
 
 
 class Told(_Message, frozen=True, kw_only=True):
-    """The answer to `Ask`."""
+    """The answer to `Ask`; its facts read more surely by way of `Status`."""
 
     id: int
     facts: dict[str, Any] = {}
@@ -168,7 +185,7 @@ class Failed(_Message, frozen=True, kw_only=True):
 class Changed(_Message, frozen=True, kw_only=True):
     """To every client, whenever it changes: what the daemon is about."""
 
-    state: Literal["starting", "ready", "learning", "paused", "no-model", "degraded", "draining"]
+    state: State
     detail: str = ""  # one line for people
     progress: float | None = None  # 0 to 1, while learning
     model: str = ""
@@ -178,6 +195,58 @@ ToDaemon = Hello | Complete | Cancel | Remember | Close | Outcome | Ask
 ToClient = Welcome | Completed | Told | Failed | Changed
 
 
+# -- facts -------------------------------------------------------------------------------------
+
+
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts from a daemon of any build: what it does not tell has a value that claims nothing."""
+
+
+class Model(_Facts, frozen=True, kw_only=True):
+    """The model in use."""
+
+    id: str = "unknown"
+    created: str = ""  # ISO 8601
+    scores: Mapping[str, float] = {}  # by the name of the measure
+
+
+class Latency(_Facts, frozen=True, kw_only=True):
+    """From a request to its answer, of the last thousand that the model was asked."""
+
+    p50: float = 0.0  # milliseconds
+    p95: float = 0.0
+
+
+class Processor(_Facts, frozen=True, kw_only=True):
+    """Seconds of processor that were used."""
+
+    today: float = 0.0  # by every daemon of this data folder
+    since_start: float = 0.0  # by this one
+
+
+class Status(_Facts, frozen=True, kw_only=True):
+    """What "status" tells."""
+
+    state: str = "unknown"
+    detail: str = ""  # one line for people
+    pid: int = 0
+    started: float = 0.0  # seconds since 1970
+    protocol: int = 0
+    build: str = ""
+    confinement: str = "none"
+    model: Model | None = None
+    clients: int = 0
+    documents: int = 0
+    requests: Mapping[str, int] = {}  # by their outcome
+    latency_ms: Latency | None = None  # None: nothing was asked yet
+    cpu_s: Processor = Processor()
+    resident: int = 0  # bytes
+    memory: Mapping[str, int] = {}  # bytes by part
+    network: int = 0  # sockets that are not local
+    watched: tuple[str, ...] = ()
+    files: Mapping[str, str] = {}  # paths by what is there
+
+
 # -- frames ------------------------------------------------------------------------------------
 
 _HEADER = 4  # bytes
@@ -185,10 +254,18 @@ _encoder = msgspec.json.Encoder()
 
 
 def frame(message: ToDaemon | ToClient) -> bytes:
-    """A message as it is sent. Raises ValueError for text that is no Unicode, or far too long."""
+    """A message as it is sent. Raises ValueError for what would not be understood at the other end.
+
+    That is text that is no Unicode or too long, or an option that is out of its range.
+    """
     body = _encoder.encode(message)
     if len(body) > MAX_FRAME:
         raise ValueError(f"a {type(message).__name__} of {len(body)} bytes is over {MAX_FRAME}")
+    try:
+        # The library looks at bounds when it reads; this reads without a copy of any text.
+        msgspec.convert(msgspec.to_builtins(message), type(message))
+    except msgspec.ValidationError as error:
+        raise ValueError(f"a {type(message).__name__} is out of bounds: {error}") from None
     return len(body).to_bytes(_HEADER, "big") + body
 
 

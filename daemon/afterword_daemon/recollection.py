@@ -7,10 +7,11 @@ not taught. Knows symbols and keys; knows neither files nor what is predicted.
 """
 
 import hashlib
+import itertools
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from afterword_trainer import secrets
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from afterword_daemon.states import common
 
 MOST_DOCUMENTS = 64  # open at a time; of more, the one that was touched longest ago goes
-MOST_CHARACTERS = 200_000  # of each: 6 MB of memory
+MOST_CHARACTERS = 400_000  # of all of them, two thirds of the memory: what is typed has room, too
 
 
 class Recollection:
@@ -34,10 +35,15 @@ class Recollection:
         self._documents: dict[str, _Open] = {}  # the one touched last at the end
         self._slices: Iterator[None] = iter(())  # of what is being learned or forgotten
         self._waiting: deque[tuple[str, str | None]] = deque()  # (key, text to learn or None)
+        self._generations = itertools.count()
 
     def remember(self, document: str, text: str) -> None:
         """Have the memory hold `text`, soon, instead of what it holds of `document`."""
-        self._touched(document).text = text
+        known = self._touched(document)
+        known.text = text
+        known.n_characters = len(text)
+        known.generation = next(self._generations)  # what is typed from here on is not in `text`
+        self._bound()
 
     def close(self, document: str) -> None:
         """Have the memory forget, soon, what it holds of `document`."""
@@ -47,7 +53,8 @@ class Recollection:
     def key(self, document: str) -> str:
         """Where what is typed into `document` is to be learned."""
         known = self._touched(document)
-        known.keys[key := f"{_OURS}typed {known.generation} {document}"] = None
+        key = f"{_OURS}typed {known.generation} {document}"
+        known.keys[key] = known.generation
         return key
 
     def unsaved(self) -> list[str]:
@@ -55,8 +62,11 @@ class Recollection:
         return [key for key in self._memory.documents() if key.startswith(_OURS)]
 
     def work(self) -> bool:
-        """Learn or forget some hundred symbols, or look at a document; False: all is done."""
+        """Learn or forget some hundred symbols, or look at as many; False: all is done."""
         if next(self._slices, _DONE) is not _DONE:
+            return True
+        if not self._memory.has_room():  # for what will be typed
+            self._slices = self._memory.make_room_in_slices()
             return True
         if self._waiting:
             key, text = self._waiting.popleft()
@@ -68,37 +78,51 @@ class Recollection:
             return True
         for document, known in self._documents.items():
             if known.text is not None:
-                self._plan(document, known, known.text)
+                self._slices = self._plan(document, known, known.text, known.generation)
+                known.text = None
                 return True
         return False
 
     def _touched(self, document: str) -> "_Open":
-        known = self._documents[document] = self._documents.pop(document, _Open())
-        while len(self._documents) > MOST_DOCUMENTS:
-            self.close(next(iter(self._documents)))
+        known = self._documents.pop(document, None) or _Open(next(self._generations))
+        self._documents[document] = known
+        self._bound()
         return known
 
-    def _plan(self, document: str, known: "_Open", text: str) -> None:
+    def _bound(self) -> None:
+        while len(self._documents) > MOST_DOCUMENTS or (
+            len(self._documents) > 1
+            and sum(known.n_characters for known in self._documents.values()) > MOST_CHARACTERS
+        ):
+            self.close(next(iter(self._documents)))
+
+    def _plan(self, document: str, known: "_Open", text: str, generation: int) -> Iterator[None]:
         """See which pieces are new and which have gone: after an edit, one or two of them."""
-        known.text = None
-        known.generation += 1
-        without_secrets, _ = secrets.redact(text[-MOST_CHARACTERS:])
-        pieces = {
-            f"{_OURS}open {_digest(piece)} {document}": piece
-            for piece in pieces_of(without_secrets)
-        }
-        self._waiting += [(key, None) for key in known.keys if key not in pieces]
-        self._waiting += [(key, pieces[key]) for key in pieces if key not in known.keys]
-        known.keys = dict.fromkeys(pieces)
+        without_secrets = yield from _without_secrets(text)
+        pieces: dict[str, str] = {}
+        for piece in pieces_of(without_secrets):
+            pieces[f"{_OURS}open {_digest(piece)} {document}"] = piece
+            yield
+        if self._documents.get(document) is not known:
+            return  # closed meanwhile
+        for key, since in list(known.keys.items()):
+            if key not in pieces and since < generation:
+                del known.keys[key]
+                self._waiting.append((key, None))
+        for key, piece in pieces.items():
+            known.keys[key] = generation
+            if not self._memory.holds(key):  # it is new, or had to go from a full memory
+                self._waiting.append((key, piece))
 
 
 @dataclass(slots=True)
 class _Open:
     """What the memory holds, or is about to hold, of an open document."""
 
-    keys: dict[str, None] = field(default_factory=dict)  # in the memory's order
+    generation: int  # of the latest text; what is typed into it belongs to it
+    keys: dict[str, int] = field(default_factory=dict)  # in the memory, and of which generation
     text: str | None = None  # that is still to be looked at
-    generation: int = 0  # raised with each text, which has in it what was typed before
+    n_characters: int = 0  # of the latest text
 
 
 def pieces_of(text: str) -> Iterator[str]:
@@ -119,6 +143,21 @@ def pieces_of(text: str) -> Iterator[str]:
             piece = ""
     if piece:
         yield piece
+
+
+def _without_secrets(text: str) -> Generator[None, None, str]:
+    """`secrets.redact`, a window at a time: it takes 40 ms for the longest text.
+
+    Windows overlap, so that any secret of up to 20,000 characters is whole in one of them.
+    """
+    spans: list[secrets.Span] = []
+    for at in range(0, len(text), _WINDOW):
+        begin = max(at - _WINDOW, 0)
+        for span in secrets.find(text[begin : at + _LONGEST_SECRET]):
+            spans.append(replace(span, start=span.start + begin, end=span.end + begin))
+        yield
+    spans.sort(key=lambda span: span.start)
+    return secrets.without(text, spans)
 
 
 # -- what was typed ----------------------------------------------------------------------------
@@ -186,6 +225,8 @@ _DONE = object()
 # Symbols between two requests: keys pressed quickly, a new line's indentation, a pair's closer.
 # More at once is a paste, unless it was offered.
 _MOST_TYPED = 16
-_LONGEST_WORD = 24  # symbols that wait for a word's end; text without blanks has none
+_LONGEST_WORD = 24  # symbols that wait for a word's end; text without blanks may have none
 _RECOGNISED = 32  # symbols by which a text is known again
+_LONGEST_SECRET = 20_000  # characters; a key in a PEM block, as `secrets` has it
+_WINDOW = 8000  # characters by which the search moves on, looking as far back: 2 ms
 _USUAL, _LARGEST = 2000, 8000  # characters of a piece: at the seams contexts are cut off

@@ -5,9 +5,11 @@ next keys are prepared, and what was typed is taught. All of that, but for the t
 speed alone. Knows networks, memories and symbols; knows neither settings nor what fits a document.
 """
 
+import importlib.util
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from afterword_trainer.model.bundle import Bundle
@@ -21,6 +23,8 @@ from numpy.typing import NDArray
 from afterword_daemon.drawing import Drawn, draw_together
 from afterword_daemon.recollection import Recollection, typed, whole_words, word_ends
 from afterword_daemon.states import AT_MOST_BYTES, States, Trail, common
+
+TextT = TypeVar("TextT", str, Symbols)
 
 MEMORY_BYTES = 20 << 20  # 600 KB of text; so that the whole daemon stays below 120 MB
 
@@ -110,7 +114,10 @@ class _Prepared:
     ahead: dict[int, Rollout] = field(default_factory=dict)
 
     def follow(self, symbols: Symbols) -> Rollout | None:
-        """The rollout at the end of `symbols`, if it is known; nothing here is valid afterwards."""
+        """The rollout at the end of `symbols`, if it is known.
+
+        It is moved there, so whatever this has prepared is of no more use.
+        """
         n = len(self.symbols)
         if common(self.symbols, symbols) < n:
             return None
@@ -130,7 +137,6 @@ class Served:
     def __init__(
         self, bundle: Bundle, memory: Memory | None, mixer: Mixer | None, caching: bool
     ) -> None:
-        self.bundle = bundle
         self.id = bundle.id
         self.alphabet = bundle.alphabet
         if memory is None:  # an empty one is given to be filled
@@ -145,6 +151,11 @@ class Served:
         self.ahead: Iterator[None] = iter(())
         self._taught: str = ""  # the document that `teaching` is of
         self._network = open_predictor(bundle)
+        # Where a graph serves, weights are 15 MB that nobody asks for any more.
+        has_graph = bundle.graphs and importlib.util.find_spec("ai_edge_litert")
+        self._weights: Mapping[str, NDArray[np.float32]] = {} if has_graph else bundle.weights
+        self._graphs, self._spec = bundle.graphs, bundle.spec
+        # Of each symbol a logit and a probability, 4 bytes both; and 1 KB of objects around them.
         self.place_bytes = self._network.state.nbytes + 8 * bundle.spec.n_symbols + 1024
         self.states = States(
             Mix(self._network, self.memory, self.mixer, learning=False),
@@ -157,11 +168,7 @@ class Served:
 
     def symbols(self, path: str, language: str, before: str) -> Symbols:
         """What is primed: the header, and the text before the cursor, or the end of it."""
-        text = self.alphabet.encode(before)
-        if len(text) > _MOST_PRIMED:
-            # In strides, or each key would begin elsewhere and share nothing with the last.
-            begin = -(-(len(text) - _MOST_PRIMED) // _STRIDE) * _STRIDE
-            text = text[begin:]
+        text = _end(self.alphabet.encode(_end(before)))  # a character is one symbol or more
         # Before the middle of a text too: it never did harm from 128 symbols on, and saved 0.01
         # bits a symbol at 128 and 0.004 at 256.
         header = self.alphabet.header(path, language)
@@ -187,8 +194,7 @@ class Served:
         n_streams = 1 + _DRAWS_PER_ALTERNATIVE * (n - 1)
         step = self._steps.get(n_streams)
         if step is None:
-            bundle = self.bundle
-            step = open_step(bundle.spec, bundle.weights, bundle.graphs, n_streams=n_streams)
+            step = open_step(self._spec, self._weights, self._graphs, n_streams=n_streams)
             self._steps = {n_streams: step}  # one is enough: the number is a setting
         place = cursor.place
         network = place.network
@@ -233,14 +239,22 @@ class Served:
         self.prepared.pop(name, None)
         if self._taught == name:
             self.teaching = iter(())
+        self.states.forget(name)
         self.recollection.close(name)
 
     def _teach(self, name: str, symbols: Symbols, begin: int) -> Iterator[None]:
-        trail = yield from self.states.prime(symbols[:begin])
+        trail = yield from self.states.prime(symbols[:begin], name)
         learner = trail.at(begin).learner(self.recollection.key(name))
         for symbol in symbols[begin:].tolist():
             learner.observe(symbol)
             yield
+
+    @property
+    def network_bytes(self) -> int:
+        """What the network takes."""
+        return sum(map(len, self._graphs.values())) + sum(
+            array.nbytes for array in self._weights.values()
+        )
 
     def _prepare(self, cursor: Cursor, rollout: Rollout) -> _Prepared:
         prepared = _Prepared(self.epoch, cursor.drawing, cursor.symbols, rollout)
@@ -249,6 +263,14 @@ class Served:
             if len(self.prepared) > _MOST_PREPARED:
                 self.prepared.popitem(last=False)
         return prepared
+
+
+def _end(text: TextT) -> TextT:
+    """The end of a long text, in symbols or characters.
+
+    Cut in strides, or each key would begin elsewhere and share nothing with the last.
+    """
+    return text[max(0, -(-(len(text) - _MOST_PRIMED) // _STRIDE) * _STRIDE) :]
 
 
 def read(rollout: Rollout, model: Served, policy: Policy) -> Generator[None, None, Continuation]:

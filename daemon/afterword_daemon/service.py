@@ -85,14 +85,16 @@ def of_this_system(
 
 def plan(service: Service, *, installing: bool) -> Iterator[str]:
     """What `install` or `remove` would do, line by line."""
-    before, after = service.before_removing, service.after_removing
     if installing:
         yield f"would write {service.path}:\n\n{service.text}"
-        before, after = (), service.after_writing
-    yield from (f"would run: {' '.join(command)}" for command in before)
-    if not installing:
-        yield f"would delete {service.path}" if service.is_installed else "nothing to delete"
-    yield from (f"would run: {' '.join(command)}" for command in after)
+        yield from (f"would run: {' '.join(command)}" for command in service.after_writing)
+        return
+    if not service.is_installed:
+        yield "nothing to delete"
+        return
+    yield from (f"would run: {' '.join(command)}" for command in service.before_removing)
+    yield f"would delete {service.path}"
+    yield from (f"would run: {' '.join(command)}" for command in service.after_removing)
 
 
 def install(service: Service) -> None:

@@ -19,7 +19,7 @@ class Trail(Protocol):
     """A text that was primed."""
 
     def at(self, n: int) -> Mix:
-        """The predictor after its first `n` symbols: fork it, and never ask or move it itself."""
+        """The predictor after its first `n` symbols, 0 to all: fork it, never ask or move it."""
 
 
 class States:
@@ -28,19 +28,27 @@ class States:
     def __init__(
         self, origin: Mix, place_bytes: int, *, at_most_bytes: int = AT_MOST_BYTES
     ) -> None:
-        """`origin` has observed nothing; each place takes `place_bytes`. 0 bytes: keep nothing."""
+        """`origin` has observed nothing; each place takes `place_bytes`.
+
+        `at_most_bytes` 0 keeps nothing; where not even one text fits, its latest places are kept.
+        """
         self._origin = origin
         self._place_bytes = place_bytes
         self._at_most_bytes = at_most_bytes
         self._trails: list[_Trail] = []
 
-    def prime(self, symbols: Symbols) -> Generator[None, None, Trail]:
-        """The trail of a text, (n,) symbols, one step of the predictor per iteration."""
+    def prime(self, symbols: Symbols, document: str = "") -> Generator[None, None, Trail]:
+        """The trail of (n,) symbols, a text of `document`; each iteration is a step."""
         trail = self._trail_for(symbols)
+        trail.document = document
         yield from trail.walk(len(symbols))
         trail.thin(len(symbols))
-        self._bound()
+        self._bound(len(symbols))
         return trail
+
+    def forget(self, document: str) -> None:
+        """Drop the texts of a document, for their symbols are its text."""
+        self._trails = [trail for trail in self._trails if trail.document != document]
 
     @property
     def n_bytes(self) -> int:
@@ -70,18 +78,23 @@ class States:
             self._trails.insert(0, best)
         return best
 
-    def _bound(self) -> None:
-        while len(self._trails) > _MOST_TRAILS or self.n_bytes > self._at_most_bytes:
+    def _bound(self, n: int) -> None:
+        while len(self._trails) > 1 and (
+            len(self._trails) > _MOST_TRAILS or self.n_bytes > self._at_most_bytes
+        ):
             del self._trails[-1]
+        if self.n_bytes > self._at_most_bytes:  # the one in use, of a large network
+            self._trails[0].keep_nearest(n, self._at_most_bytes // self._place_bytes)
 
 
 class _Trail:
     """A text, and the predictor after some of its beginnings."""
 
-    __slots__ = ("_places", "symbols")
+    __slots__ = ("_places", "document", "symbols")
 
     def __init__(self, symbols: Symbols, places: dict[int, Mix]) -> None:
         self.symbols = symbols
+        self.document = ""  # that it is of
         self._places = places  # by how many symbols were observed; always one for 0
 
     @property
@@ -115,6 +128,11 @@ class _Trail:
                 for i, place in self._places.items()
                 if i % _STRIDE == 0 or n - _RECENT < i <= n
             }
+
+    def keep_nearest(self, n: int, n_most: int) -> None:
+        """Drop all but `n_most` places, or two: the nearest to the `n`-th symbol, and the first."""
+        nearest = sorted(self._places, key=lambda i: abs(i - n))[: max(n_most - 1, 1)]
+        self._places = {i: self._places[i] for i in {0, *nearest}}
 
     def lead(self, symbols: Symbols, n_shared: int) -> None:
         """Lead elsewhere from the first `n_shared` symbols on."""

@@ -6,6 +6,7 @@ Knows numbers and ids; knows neither suggestions nor documents.
 """
 
 import json
+import threading
 import time
 from bisect import bisect
 from collections import OrderedDict
@@ -42,6 +43,8 @@ class Tally:
         self._open: OrderedDict[str, _Offer] = OrderedDict()  # by the suggestion's id
         self._changed = False
         self._saved = clock()  # when
+        self._storing = threading.Lock()
+        self._edition = 0  # of what is on disk, or on its way there
         if path:
             self._load(path)
 
@@ -121,30 +124,51 @@ class Tally:
         self._days.clear()
         self._bins = [_Bin() for _ in _EDGES]
         self._changed = False
+        self._edition += 1
         if self._path:
-            durable.retire(self._path)
+            with self._storing:
+                durable.retire(self._path)
 
-    def save_if_due(self) -> None:
-        """Store the counts if there are new ones and a minute has passed since the last time.
+    def due(self) -> Callable[[], None] | None:
+        """What stores the counts, if there are new ones and a minute has passed since the last.
 
-        Raises durable.StateError.
+        It is to be called in another thread, for a disk may take half a second; there it raises
+        durable.StateError. Whatever is counted, saved or cleared here meanwhile, what comes last
+        is what is stored in the end.
         """
-        if self._clock() - self._saved >= _SAVE_S:
-            self.save()
+        if not self._path or not self._changed or self._clock() - self._saved < _SAVE_S:
+            return None
+        return self._store(self._path)
 
     def save(self) -> None:
-        """Store the counts if there are new ones. Raises durable.StateError."""
-        if not self._path or not self._changed:
-            return
+        """Store the counts, now, if there are new ones. Raises durable.StateError."""
+        if self._path and self._changed:
+            self._store(self._path)()
+
+    def _store(self, path: Path) -> Callable[[], None]:
+        """What stores the counts as they are now."""
         self._saved = self._clock()  # a full disk is asked once a minute, not at every key
+        self._changed = False
+        self._edition = edition = self._edition + 1
         kept = dict(sorted(self._days.items())[-_MOST_DAYS:])
         value = {
             "version": _VERSION,
             "days": {day: asdict(counts) for day, counts in kept.items()},
             "bins": [asdict(bin) for bin in self._bins],
         }
-        durable.replace(self._path, json.dumps(value).encode())
-        self._changed = False
+        data = json.dumps(value).encode()
+
+        def store() -> None:
+            with self._storing:
+                if edition != self._edition:
+                    return  # newer ones are on their way, or all were cleared
+                try:
+                    durable.replace(path, data)
+                except durable.StateError:
+                    self._changed = True  # to be tried again
+                    raise
+
+        return store
 
     def _load(self, path: Path) -> None:
         try:

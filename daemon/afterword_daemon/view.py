@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from afterword_trainer.view import visible
 
-Facts = Mapping[str, Any]
+from afterword_daemon.protocol import Latency, Model, Status
 
 GREEN, YELLOW, RED, CYAN, FAINT = "32", "33", "31", "36", "2"
 
@@ -47,73 +47,71 @@ NOT_RUNNING = f"{painted('○', FAINT)} not running; the first editor starts it"
 N_LABEL = 11  # columns before a fact
 
 
-def headline(facts: Facts, now: float) -> str:
+def headline(status: Status, now: float) -> str:
     """The one line: how the daemon is."""
-    colour = {"ready": GREEN, "learning": GREEN}.get(facts["state"], YELLOW)
-    parts = [f"{facts['state'].replace('-', ' ')}, running for {span(now - facts['started'])}"]
-    if latency := facts["latency_ms"]:
-        parts.append(f"answers in {latency['p50']:.1f} ms (p95 {latency['p95']:.1f})")
-    parts.append(size(facts["resident"]))
-    parts.append("a network socket!" if facts["network"] else "offline")
+    colour = {"ready": GREEN, "learning": GREEN}.get(status.state, YELLOW)
+    parts = [f"{status.state.replace('-', ' ')}, running for {span(now - status.started)}"]
+    if latency := status.latency_ms:
+        parts.append(f"answers in {latency.p50:.1f} ms (p95 {latency.p95:.1f})")
+    parts.append(size(status.resident))
+    parts.append("a network socket!" if status.network else "offline")
     return f"{painted('●', colour)} {' · '.join(parts)}"
 
 
-def status(facts: Facts, now: float) -> Iterator[str]:
+def status(daemon: Status, now: float) -> Iterator[str]:
     """The lines of `afterword status`."""
-    yield headline(facts, now)
-    yield _fact("model", model(facts["model"], now))
-    editors = facts["clients"] - 1  # the last is whoever asks
+    yield headline(daemon, now)
+    yield _fact("model", model(daemon.model, now))
+    editors = daemon.clients - 1  # the last is whoever asks
     yield _fact(
         "editors",
-        f"{_n(editors, 'editor')}, {_n(facts['documents'], 'document')}"
+        f"{_n(editors, 'editor')}, {_n(daemon.documents, 'document')}"
         if editors > 0
         else "none connected",
     )
-    if requests := facts["requests"]:
+    if requests := daemon.requests:
         total = sum(requests.values())
         largest = sorted(requests.items(), key=lambda item: -item[1])[:4]
         yield _fact("requests", f"{total:,}: " + ", ".join(f"{n:,} {name}" for name, n in largest))
-    cpu = facts["cpu_s"]
-    yield _fact(
-        "processor", f"{span(cpu['today'])} today, {span(cpu['since_start'])} since the start"
-    )
-    yield _fact("memory", memory(facts))
-    yield _fact("network", network(facts))
-    yield _fact("learns from", ", ".join(facts["watched"]) or "no folder yet")
-    for name, path in facts["files"].items():
+    cpu = daemon.cpu_s
+    yield _fact("processor", f"{span(cpu.today)} today, {span(cpu.since_start)} since the start")
+    yield _fact("memory", memory(daemon))
+    yield _fact("network", network(daemon))
+    yield _fact("learns from", ", ".join(daemon.watched) or "no folder yet")
+    for name, path in daemon.files.items():
         yield _fact(name, painted(path, FAINT))
-    if facts["detail"]:
-        yield painted(f"# {facts['detail']}", YELLOW)
+    if daemon.detail:
+        yield painted(f"# {daemon.detail}", YELLOW)
 
 
-def network(facts: Facts) -> str:
+def network(status: Status) -> str:
     """Whether anything of the daemon could leave this machine."""
-    if facts["network"]:
-        return painted(f"{_n(facts['network'], 'socket')}! see: afterword doctor network", RED)
-    if facts["confinement"] == "none":
+    if status.network:
+        return painted(f"{_n(status.network, 'socket')}! see: afterword doctor network", RED)
+    if status.confinement == "none":
         return "no connection"
     return "no connection, and the kernel would refuse any"
 
 
-def model(facts: Facts | None, now: float) -> str:
+def model(one: Model | None, now: float) -> str:
     """A model with its age and its scores."""
-    if facts is None:
+    if one is None:
         return "none"
-    found = [facts["id"], f"made {age(facts['created'], now)}"]
-    if bits := facts["scores"].get("bits_per_character"):
+    found = [one.id, f"made {age(one.created, now)}"]
+    if bits := one.scores.get("bits_per_character"):
         found.append(f"{bits:.2f} bits per character")
-    if saved := facts["scores"].get("ksr"):
+    if saved := one.scores.get("ksr"):
         found.append(f"saves {saved:.0f} % of keystrokes")
     return ", ".join(found)
 
 
-def memory(facts: Facts) -> str:
+def memory(status: Status) -> str:
     """How much is resident, and what of it is used for what, the largest first."""
-    parts = dict(facts["memory"])
-    parts["Python and libraries"] = facts["resident"] - sum(parts.values())
+    parts = dict(status.memory)
+    parts["Python and libraries"] = status.resident - sum(parts.values())
     ordered = sorted(parts.items(), key=lambda item: -item[1])
     told = ", ".join(f"{name} {size(n_bytes)}" for name, n_bytes in ordered if n_bytes > 0)
-    return f"{size(facts['resident'])}: {told}"
+    return f"{size(status.resident)}: {told}"
 
 
 def _fact(label: str, text: str) -> str:
@@ -128,15 +126,15 @@ def _n(n: int, noun: str) -> str:
 
 
 def stats(
-    facts: Facts, latency_ms: Mapping[str, float], today: date, *, is_on: bool
+    facts: Mapping[str, Any], latency_ms: Latency | None, today: date, *, is_on: bool
 ) -> Iterator[str]:
     """The lines of `afterword stats`."""
     yield painted(f"  {'':<{N_LABEL}} {'shown':>8} {'taken':>14} {'keys saved':>12}", FAINT)
     week = (today - timedelta(days=6)).isoformat()
     for label, since in (("today", today.isoformat()), ("seven days", week), ("in all", "")):
-        days = [counts for day, counts in facts["days"].items() if day >= since]
+        days = [counts for day, counts in facts.get("days", {}).items() if day >= since]
         shown, taken, partly, characters = (
-            sum(counts[name] for counts in days)
+            sum(counts.get(name, 0) for counts in days)
             for name in ("shown", "accepted", "partly", "characters")
         )
         taken += partly
@@ -145,7 +143,7 @@ def stats(
         yield _fact(label, f"{shown:>8,} {share:>14} {saved:>12,}")
     if latency_ms:
         yield ""
-        yield f"  answers in {latency_ms['p50']:.1f} ms, 19 of 20 within {latency_ms['p95']:.1f} ms"
+        yield f"  answers in {latency_ms.p50:.1f} ms, 19 of 20 within {latency_ms.p95:.1f} ms"
     yield ""
     if is_on:
         yield painted("  numbers alone are kept, and here; to stop: afterword stats off", FAINT)

@@ -11,9 +11,12 @@ import time
 from collections.abc import Sequence
 from logging import LogRecord
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from afterword_trainer.paths import Paths
+
+if TYPE_CHECKING:
+    import psutil
 
 LOOK_S: Final = 3.0  # between two looks at whether the editor still lives
 LINGER_S: Final = 60.0  # after `shutdown`, for an `exit` that does not come
@@ -55,28 +58,52 @@ class Watch:
 
     def __init__(self) -> None:
         self._end: float | None = None  # when to go in any case; time.monotonic
+        self._is_started = False
 
     def start(self, process: int | None) -> None:
-        """Look after the editor, if it gave its process id."""
-        threading.Thread(target=self._look, args=(process,), daemon=True).start()
+        """Look after the editor, if it gave its process id. The first one counts."""
+        if not self._is_started:
+            self._is_started = True
+            threading.Thread(target=self._look, args=(process,), daemon=True).start()
 
     def end_soon(self) -> None:
         """The editor has said good-bye."""
         self._end = time.monotonic() + LINGER_S
 
     def _look(self, process: int | None) -> None:
-        import psutil  # late: it is not wanted before the first answer
-
-        try:
-            editor = psutil.Process(process) if process else None
-            while self._end is None or time.monotonic() < self._end:
-                time.sleep(LOOK_S)
-                # `is_running` compares the start time too: the number may be another's by now.
-                if editor and not (editor.is_running() and editor.status() != "zombie"):
-                    break
-        except psutil.NoSuchProcess:
-            pass
+        editor = _process(process)
+        while not (self._is_over() or (editor and not _lives(editor))):
+            time.sleep(LOOK_S)
         os._exit(0)
+
+    def _is_over(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
+
+
+def _process(number: int | None) -> "psutil.Process | None":
+    """The process of this number; None where there is none, so that none can be watched.
+
+    An editor in a container of its own gives a number that means nothing here, or no number at all.
+    """
+    import psutil  # late: it is not wanted before the first answer
+
+    try:
+        return psutil.Process(number) if number else None
+    except (psutil.Error, ValueError, OverflowError, TypeError):
+        return None
+
+
+def _lives(process: "psutil.Process") -> bool:
+    """Whether it does, as far as can be seen."""
+    import psutil
+
+    try:
+        # `is_running` compares the start time too: the number may be another's by now.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:  # it is not for us to look at
+        return True
 
 
 def _log_to(path: Path | None) -> None:

@@ -20,7 +20,6 @@ from afterword_lsp.documents import START, Document, Place, Position, n_units
 FARTHEST: Final = 2_000  # characters from the anchor to the cursor, at most
 NEAREST: Final = 256  # and at least, once it is set anew: what a jump costs in steps, about
 MOST_AFTER: Final = 1_000  # characters; what comes later on a line says nothing about the cursor
-MOST_REMEMBERED: Final = 256 * 1024  # characters around the cursor that the daemon learns at once
 MOST_IN_POPUP: Final = 80  # characters; longer items make some editors' menus fail
 
 ACCEPT: Final = "afterword.accept"
@@ -99,7 +98,7 @@ def request(
         document=uri,
         path=path,
         language=language,
-        before=plain(document.between(begin, spot.start) + spot.typed),
+        before=plain(document.between(begin, spot.start) + spot.typed)[-protocol.MAX_BEFORE :],
         starts=begin == START,
         after=plain(document.right_of(spot.end)[:MOST_AFTER]),
         indentation=indentation,
@@ -161,7 +160,7 @@ def popup_items(
 
 def remembered(document: Document, around: Place) -> str:
     """As much of the text around a place as the daemon is to learn at once."""
-    half = MOST_REMEMBERED // 2
+    half = protocol.MAX_TEXT // 2
     return plain(document.between(document.back(around, half), document.forth(around, half)))
 
 
@@ -187,6 +186,7 @@ def indentation(text: str) -> str:
 def path_of(uri: str, folders: tuple[str, ...]) -> str:
     """The path as headers of learned text have it: relative, with the root folder's name first.
 
+    Of one that is too long the end remains.
     Outside of every folder that is open it is the name with that of the file's own folder; of a
     document without a file it is empty.
     """
@@ -197,14 +197,17 @@ def path_of(uri: str, folders: tuple[str, ...]) -> str:
     for folder in folders:
         root = folder.replace("\\", "/").rstrip("/").split("/")
         if parts[: len(root)] == root and len(parts) > len(root):
-            return plain("/".join(parts[len(root) - 1 :]).lstrip("/"))
-    return plain("/".join(parts[-2:]).lstrip("/"))
+            parts = parts[len(root) - 1 :]
+            break
+    else:
+        parts = parts[-2:]
+    return plain("/".join(parts).lstrip("/"))[-protocol.MAX_PATH :]
 
 
 def language_of(name: str) -> str:
     """A language by the name that learned text has for it, whatever the editor calls it."""
     name = name.lower()
-    return plain(_OUR_NAMES.get(name, name))
+    return plain(_OUR_NAMES.get(name, name))[: protocol.MAX_LANGUAGE]
 
 
 def plain(text: str) -> str:
@@ -221,9 +224,12 @@ def position_of(position: types.Position) -> Position:
 
 _WORD_SO_FAR: Final = re.compile(r"\w+\Z")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-# Nobody types these, and some make an editor show something else than it inserts: controls, marks
-# that turn the direction of text, halves of characters.
-_UNCLEAN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Nobody types these, and some make an editor show something else than it inserts: controls, what
+# some take for line ends, marks that turn the direction of text, halves of characters, marks of
+# encodings. The daemon's `shaping` leaves them out; this is the last gate, with at least as many.
+_UNCLEAN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffd]"
+)
 _OUR_NAMES: Final = {
     "": "text",
     "plaintext": "text",

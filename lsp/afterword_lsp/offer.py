@@ -1,17 +1,22 @@
 """What became of a suggestion, told by the text alone: not every editor says that one was taken.
 
-Pure: an offer is compared with the document after each change. A single character that agrees
-was typed; several that appear at once were accepted, whole or in part.
+Pure: an offer is compared with the document after each change. Characters that agree were typed,
+unless more of them appear at once than keys can have brought, and end where one accepts: with the
+suggestion, a word or a line.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from afterword_daemon.protocol import Item, Outcome
 
 from afterword_lsp.documents import Document, Place
 
-CONTEXT = 40  # characters before the cursor by which its place is known again
+CONTEXT: Final = 40  # characters before the cursor by which its place is known again
+# One change may hold several keys: some editors gather 150 milliseconds of them, an input method a
+# word, and brackets come in pairs. Whoever accepts less has saved little, and is not seen to.
+MOST_TYPED: Final = 5  # characters
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,7 +27,8 @@ class Offer:
     place: Place  # where they begin
     context: str  # the text before it
     n_present: int  # characters of one of them behind the place
-    n_taken: int = 0  # of which so many appeared several at once
+    n_at_once: int = 0  # of which so many appeared several at a time
+    is_taken: bool = False  # some of them were accepted, as far as the text tells
     best: Item = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,8 +58,9 @@ def follow(offer: Offer, document: Document) -> bool:
     if n_more <= 0:
         return False
     offer.best, offer.n_present = found[n_present], n_present
-    if n_more > 1 or (offer.is_complete and offer.n_taken):
-        offer.n_taken += n_more
+    if n_more > 1:
+        offer.n_at_once += n_more
+    offer.is_taken |= n_more > MOST_TYPED and _ends_there(offer.best.text, n_present)
     return not offer.is_complete
 
 
@@ -63,12 +70,17 @@ def outcome(offer: Offer, *, is_followed: bool) -> Iterator[Outcome]:
     `is_followed` says that the text agreed until another offer took its place. What was typed
     along is neither accepted nor rejected.
     """
-    if offer.n_taken and offer.is_complete:
-        yield Outcome(suggestion=offer.best.id, event="accepted", characters=offer.n_taken)
-    elif offer.n_taken:
-        yield Outcome(suggestion=offer.best.id, event="partly", characters=offer.n_taken)
+    if offer.is_taken and offer.is_complete:
+        yield Outcome(suggestion=offer.best.id, event="accepted", characters=offer.n_at_once)
+    elif offer.is_taken:
+        yield Outcome(suggestion=offer.best.id, event="partly", characters=offer.n_at_once)
     elif not is_followed and not offer.is_complete:
         yield Outcome(suggestion=offer.best.id, event="rejected")
+
+
+def _ends_there(text: str, n: int) -> bool:
+    """Whether one can accept `n` characters of a text: all, or up to a word's or line's end."""
+    return n == len(text) or not (text[n - 1].isalnum() and text[n].isalnum())
 
 
 def _context(document: Document, place: Place) -> str:

@@ -8,12 +8,13 @@ import asyncio
 import json
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Final, Protocol, cast
 
 import msgspec
+from afterword_daemon.starting import DaemonError
 from afterword_trainer.paths import Paths
 from lsprotocol import types
 from pygls import uris
@@ -24,7 +25,7 @@ from pygls.protocol import LanguageServerProtocol, default_converter
 from afterword_lsp import completion
 from afterword_lsp.completion import position_of
 from afterword_lsp.documents import Change, Document, Encoding
-from afterword_lsp.session import SUPERSEDED, OpenDocument, Session
+from afterword_lsp.session import OpenDocument, Session
 from afterword_lsp.stdio import Pipes
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Server(LanguageServer):
         self.has_complained = False
         self.was_shut_down = False
         self.was_told_to_exit = False
+        self._tasks: set[asyncio.Task[None]] = set()
         # pygls's own store walks the text at each change, and takes line ends for what is none.
         for method in (*_DOCUMENTS, types.EXIT, types.WORKSPACE_EXECUTE_COMMAND):
             self.protocol.fm.builtin_features.pop(method, None)
@@ -98,6 +100,17 @@ class Server(LanguageServer):
             text = f"Afterword: {'; '.join(mistakes)}. The defaults are used instead."
             self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, text))
 
+    def follow(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Have something done that takes time, and look at how it ends."""
+        task = asyncio.ensure_future(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._followed)
+
+    def _followed(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("%s", _summary(error))
+
     def _tell(self, status: dict[str, Any]) -> None:
         wanted = self.session.options.status
         if self.has_ghost_text if wanted is None else wanted:
@@ -116,7 +129,7 @@ def _initialize(server: Server, params: types.InitializeParams) -> None:
     documents = params.capabilities.text_document
     server.has_ghost_text = bool(documents and documents.inline_completion)
     given = params.initialization_options
-    mistakes = server.session.configure(given if isinstance(given, Mapping) else None)
+    mistakes = server.session.begin(given if isinstance(given, Mapping) else {})
     if given is not None and not isinstance(given, Mapping):
         mistakes = ("the settings are not an object",)
     server.complain(mistakes)
@@ -204,6 +217,11 @@ def _did_close(server: Server, params: types.DidCloseTextDocumentParams) -> None
         server.session.closed(doc)
 
 
+def _did_save(server: Server, params: types.DidSaveTextDocumentParams) -> None:
+    if doc := server.session.documents.get(params.text_document.uri):
+        server.session.saved(doc)
+
+
 def _change(event: types.TextDocumentContentChangeEvent) -> Change:
     if isinstance(event, types.TextDocumentContentChangeWholeDocument):
         return Change(event.text)
@@ -227,7 +245,7 @@ async def _inline_completion(
         return _no_ghost_text()
     invoked = context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
     completed = await server.session.suggest(doc, spot, invoked=invoked)
-    if completed == SUPERSEDED:
+    if completed is None:
         return None
     items = completion.as_in(document, spot, completed.items)
     server.session.show(doc, spot.end, items)
@@ -247,7 +265,7 @@ async def _popup_completion(
     kind = params.context.trigger_kind if params.context else None
     invoked = kind in (None, types.CompletionTriggerKind.Invoked)
     completed = await server.session.suggest(doc, spot, invoked=invoked)
-    if completed == SUPERSEDED:
+    if completed is None:
         return None
     items = completion.as_in(document, spot, completed.items)
     entries = completion.popup_items(document, spot, items)
@@ -270,9 +288,17 @@ def _no_entries() -> types.CompletionList:
 async def _execute(server: Server, params: types.ExecuteCommandParams) -> object:
     """Obey; the answer is an object, and says under "error" why nothing was done."""
     argument = params.arguments[0] if params.arguments else None
-    name = argument if isinstance(argument, str) else ""
-    session = server.session
-    match params.command:
+    try:
+        return await _obeyed(
+            server.session, params.command, argument if isinstance(argument, str) else ""
+        )
+    except DaemonError as error:
+        return {"error": str(error)}
+
+
+async def _obeyed(session: Session, command: str, name: str) -> dict[str, Any]:
+    """What a command with one argument, or "", comes to. Raises DaemonError."""
+    match command:
         case completion.ACCEPT:
             session.accepted(name)
             return {}
@@ -282,11 +308,18 @@ async def _execute(server: Server, params: types.ExecuteCommandParams) -> object
             return await session.ask("pause")
         case "afterword.resume":
             return await session.ask("resume")
+        case "afterword.forgetFile":
+            doc = session.documents.get(name) if name else session.last
+            if doc is None:
+                return {"error": "no such document is open"}
+            await session.forget(doc)
+            return {"forgotten": doc.uri}
         case "afterword.whyNoSuggestion":
             return await _why(session, name)
         case "afterword.status":
-            return {**session.status(), "daemon": await session.ask("status")}
-    return {"error": f"{params.command[:40]}: there is no such command"}
+            daemon = await session.ask("status") if session.is_connected else None
+            return {**session.status(), "daemon": daemon}
+    return {"error": f"{command[:40]}: there is no such command"}
 
 
 async def _why(session: Session, uri: str) -> dict[str, Any]:
@@ -302,8 +335,10 @@ async def _why(session: Session, uri: str) -> dict[str, Any]:
     if not doc.document.is_synced:
         why = "the text is not known for certain, or has a line that is too long; open it again"
         return {"reason": "unsynced", "explanation": why}
-    facts = await session.ask("why", doc.uri)
-    return {"reason": "no-daemon", "explanation": facts["error"]} if "error" in facts else facts
+    try:
+        return await session.ask("why", doc.uri)
+    except DaemonError as error:
+        return {"reason": "no-daemon", "explanation": str(error)}
 
 
 COMMANDS: Final = (
@@ -311,6 +346,7 @@ COMMANDS: Final = (
     "afterword.toggle",
     "afterword.pause",
     "afterword.resume",
+    "afterword.forgetFile",
     "afterword.whyNoSuggestion",
     "afterword.status",
 )
@@ -321,6 +357,7 @@ COMMANDS: Final = (
 _DOCUMENTS: Final[dict[str, Callable[[Server, Any], None]]] = {
     types.TEXT_DOCUMENT_DID_OPEN: _did_open,
     types.TEXT_DOCUMENT_DID_CHANGE: _did_change,
+    types.TEXT_DOCUMENT_DID_SAVE: _did_save,
     types.TEXT_DOCUMENT_DID_CLOSE: _did_close,
     types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: _folders_changed,
 }
@@ -344,21 +381,22 @@ _REQUESTS: Final[dict[str, tuple[Callable[[Server, Any], Any], Callable[[], Any]
 
 
 def _heard(server: Server, handler: Callable[[Server, Any], Any]) -> Callable[..., Any]:
-    """A handler for pygls that never fails."""
+    """A handler for pygls that never fails.
+
+    To pygls it is a plain function even if it takes time: of those that it waits for it keeps a
+    note for ever, unless they are requests.
+    """
 
     def hear(params: Any = None) -> None:
         try:
-            handler(server, params)
+            doing = handler(server, params)
         except Exception as error:
             logger.error("%s", _summary(error))
+        else:
+            if asyncio.iscoroutine(doing):
+                server.follow(doing)
 
-    async def follow(params: Any = None) -> None:
-        try:
-            await handler(server, params)
-        except Exception as error:
-            logger.error("%s", _summary(error))
-
-    return follow if asyncio.iscoroutinefunction(handler) else hear
+    return hear
 
 
 def _answered(
@@ -410,7 +448,7 @@ def _json(body: bytes) -> object:
         return json.loads(body)
 
 
-def _summary(error: Exception) -> str:
+def _summary(error: BaseException) -> str:
     """Where it happened and of which kind it is. The message might quote the user."""
     frames = traceback.extract_tb(error.__traceback__)
     at = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "?"

@@ -2,7 +2,9 @@
 
 Knows frames, pipes and their limits; what is in a frame is for whoever handles it. pygls reads
 with a pool of threads, three hand-overs for each message, and writes blocking: an editor that
-stops reading would stop the server. Here both are non-blocking, and what waits is bounded.
+stops reading would stop the server. Here both are non-blocking, and what waits is bounded. A file
+or a terminal, where the loop cannot wait, is read by a thread and written to with blocking: nobody
+edits through one.
 """
 
 import asyncio
@@ -81,6 +83,8 @@ class Pipes(asyncio.Protocol):
         if _is_pipe(out_fd):
             pipe = os.fdopen(out_fd, "wb", buffering=0, closefd=False)
             self._out, _ = await self._loop.connect_write_pipe(lambda: _Out(self.left), pipe)
+        else:
+            os.set_blocking(out_fd, True)  # a shell may have left its terminal otherwise
         if _is_pipe(in_fd):
             pipe = os.fdopen(in_fd, "rb", buffering=0, closefd=False)
             self._in, _ = await self._loop.connect_read_pipe(lambda: self, pipe)
@@ -92,11 +96,18 @@ class Pipes(asyncio.Protocol):
         if self.left.is_set():
             return
         if self._out is None:
-            with suppress(OSError):
-                os.write(self._out_fd, data)
+            self._write_all(data)
             return
         self._out.write(data)
         if self._out.get_write_buffer_size() > MOST_BYTES_UNREAD:
+            self.left.set()
+
+    def _write_all(self, data: bytes) -> None:
+        """Half a frame would be the beginning of the next one."""
+        try:
+            while data:
+                data = data[os.write(self._out_fd, data) :]
+        except OSError:
             self.left.set()
 
     def close(self) -> None:

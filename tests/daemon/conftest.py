@@ -45,7 +45,7 @@ def connection(served: Paths) -> Iterator[Connection]:
 @pytest.fixture(scope="module")
 def odd_served(base: Path) -> Iterator[Paths]:
     """The same with an odd daemon, see `daemons`, that has less patience."""
-    with _served(base, *odd(server__READ_S=0.25, server__MAX_UNREAD=10_000)) as ours:
+    with _served(base, *odd(connection__READ_S=0.25, connection__MAX_UNREAD=10_000)) as ours:
         yield ours
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from afterword_daemon import client, endpoint, protocol
 from afterword_daemon.client import Connection
-from afterword_daemon.protocol import Frames, Hello, ToClient, frame
+from afterword_daemon.protocol import Complete, Frames, Hello, ToClient, frame
 from afterword_trainer.paths import Paths
 
 TIMEOUT_S = 20.0  # ends a test that hangs; nothing here should take a tenth of it
@@ -27,6 +27,7 @@ TIMEOUT_S = 20.0  # ends a test that hangs; nothing here should take a tenth of 
 # What the engine of an odd daemon does with a text that ends so.
 WAIT = "<wait>"  # it answers when nobody wants the answer any more
 FAIL = "<fail>"  # it fails, and quotes the text in doing so
+UNFIT = "you-unfit"  # a model that it cannot run
 
 
 def paths_in(home: Path) -> Paths:
@@ -44,6 +45,11 @@ def odd(**changes: Any) -> tuple[str, ...]:
 def connect(paths: Paths, *command: str) -> Connection:
     """A greeted connection to the daemon of these paths, started if need be."""
     return Connection.open(paths, spawn=True, client="afterword", command=command or client.COMMAND)
+
+
+def request(before: str, document: str = "one", **fields: Any) -> Complete:
+    """What could follow `before`? Whoever asks it chooses the id."""
+    return Complete(id=0, document=document, before=before, **fields)
 
 
 def pid_of(paths: Paths) -> int:
@@ -168,8 +174,14 @@ def foreigner(code: str, *arguments: str) -> "subprocess.Popen[str]":
 def _be_odd(changes: dict[str, Any]) -> None:
     from afterword_daemon import engine
     from afterword_daemon.engine import Engine, Superseded
+    from afterword_trainer.model.bundle import Bundle, BundleError
 
     class OddEngine(Engine):
+        def __init__(self, bundle: Bundle | None, *given: Any, **named: Any) -> None:
+            if bundle and bundle.id == UNFIT:
+                raise BundleError(UNFIT, "it cannot be run here", "rest")
+            super().__init__(bundle, *given, **named)
+
         async def complete(
             self, request: protocol.Complete, superseded: Callable[[], bool]
         ) -> protocol.Completed:

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from afterword_daemon import cli, doctor, view
+from afterword_daemon.protocol import Model, Status
 from afterword_trainer.paths import Paths
 from daemons import TIMEOUT_S, pid_of
 
@@ -84,12 +86,11 @@ def said(result: Result) -> str:
         (["complete"], 2, "--prompt", "afterword complete --help"),
         (["complete", "--prompt", "x", "--temperature", "3"], 2, "within 0 and 2", "--help"),
         (["complete", "--prompt", "x", "--count", "0"], 2, "within 1", "--help"),
+        (["complete", "--prompt", "x", "--count", "11"], 2, "within 1 and 10", "--help"),
         (["install", "everything"], 2, "login", "afterword install --help"),
         (["stats", "maybe"], 2, "maybe", "afterword stats --help"),
         (["doctor", "nurse"], 1, "no check 'nurse'", "afterword doctor --list"),
         (["logs"], 1, "no log yet", "afterword start"),
-        (["pause"], 3, "not running", "afterword start"),
-        (["resume"], 3, "not running", "afterword start"),
     ],
 )
 def test_errors_are_a_sentence_and_a_remedy(
@@ -303,6 +304,18 @@ def test_learning_pauses_and_goes_on(served: Paths, afterword: Afterword) -> Non
     assert "● ready" in said(afterword("status"))
 
 
+def test_a_pause_outlives_the_daemon(paths: Paths, afterword: Afterword) -> None:
+    """Also one that was ordered while there was none; and `resume` is for good in the same way."""
+    assert "hint: afterword resume" in said(afterword("pause"))
+    said(afterword("start"))
+    assert "● paused" in said(afterword("status"))
+    assert "● paused" in said(afterword("restart"))
+    said(afterword("stop"))
+    assert said(afterword("resume")) == "learning goes on\n"
+    assert said(afterword("resume")) == "learning goes on\n"
+    assert "● ready" in said(afterword("restart"))
+
+
 def test_the_log_is_followed(served: Paths, afterword: Afterword) -> None:
     """What is added appears by itself; Ctrl-C ends it without a word of Python."""
     assert len(said(afterword("logs", "--lines", "1")).splitlines()) == 1
@@ -347,6 +360,13 @@ def test_in_the_foreground_it_runs_until_it_is_interrupted(
             if one:
                 one.kill()
                 one.communicate()
+
+
+def test_a_daemon_that_tells_less_is_shown_too() -> None:
+    """One of another build may have other facts; a line without them is better than none."""
+    assert next(view.status(Status(), 0.0)).endswith("unknown, running for 0.0 s · 0 kB · offline")
+    assert [*view.status(Status(model=Model()), 0.0)]
+    assert [*view.stats({}, None, date(2031, 1, 31), is_on=True)]
 
 
 # -- words and figures -------------------------------------------------------------------------

@@ -3,18 +3,20 @@
 import asyncio
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from afterword_daemon import client, endpoint, protocol
+from afterword_daemon import client, endpoint, link, protocol, starting
 from afterword_daemon.client import (
     Connection,
     DaemonError,
@@ -26,7 +28,7 @@ from afterword_daemon.client import (
 )
 from afterword_daemon.protocol import Changed, Complete, Completed, Remember, frame
 from afterword_trainer.paths import Paths
-from daemons import WAIT, connect, eventually, lives, odd, pid_of
+from daemons import WAIT, connect, eventually, lives, odd, pid_of, request
 
 Start = Callable[..., Connection]
 
@@ -221,31 +223,46 @@ def test_a_daemon_that_does_not_come_up_says_why(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("theirs", [protocol.PROTOCOL_VERSION - 1, protocol.PROTOCOL_VERSION + 1])
-def test_a_daemon_of_another_protocol_gives_way_once(
-    start: Start, paths: Paths, theirs: int
-) -> None:
-    """An older one at once; a newer one not to a client that may only have been left running."""
-    connect_to_theirs = odd(protocol__PROTOCOL_VERSION=theirs)
+def test_an_older_daemon_gives_way(start: Start, paths: Paths) -> None:
+    """To a command and to a link, which has no open documents there to lose."""
+    older = odd(protocol__PROTOCOL_VERSION=protocol.PROTOCOL_VERSION - 1)
     with pytest.raises(SkewError):
-        start(*connect_to_theirs)  # it starts, and turns out to be of another version
+        start(*older)  # it starts, and turns out to be of another version
     pid = pid_of(paths)
-    if theirs > protocol.PROTOCOL_VERSION:
-        with pytest.raises(SkewError, match=r"bring both to the same version"):
-            start()
-        assert pid_of(paths) == pid
-        age(paths, client.SETTLED_S + 1)
 
     assert start().ask("status")["state"] == "ready"
     assert pid_of(paths) != pid
     assert eventually(lambda: not lives(pid))
+    client.stop(paths, client="afterword")
+    with pytest.raises(SkewError):
+        start(*older)
+    pid = pid_of(paths)
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.is_connected)
+
+    assert linked(paths, scenario).states() == ["ready"]
+    assert pid_of(paths) != pid
 
 
-def age(paths: Paths, by_s: float) -> None:
-    """Make the daemon appear older than it is."""
-    found = endpoint.read(paths)
-    assert found
-    note(paths, socket=found.socket, pid=found.pid, started=found.started - by_s)
+@pytest.mark.slow
+def test_a_newer_daemon_is_never_replaced(start: Start, paths: Paths) -> None:
+    """An editor that was left open while all was upgraded would end everybody's again and again.
+
+    Only `restart` does that.
+    """
+    with pytest.raises(SkewError):
+        start(*odd(protocol__PROTOCOL_VERSION=protocol.PROTOCOL_VERSION + 1))
+    pid = pid_of(paths)
+    with pytest.raises(SkewError, match=r"bring both to the same version"):
+        start()
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: isinstance(link.problem, SkewError))
+        assert await link.complete(request("x")) is None
+
+    assert linked(paths, scenario).states() == []
+    assert lives(pid)
 
 
 @pytest.mark.slow
@@ -260,7 +277,7 @@ def test_a_daemon_of_another_build_stays_until_it_is_alone(start: Start, paths: 
             frame(protocol.Hello(protocol=protocol.PROTOCOL_VERSION, build="other", client=""))
         )
         assert second.recv(1 << 16)
-    assert first.complete("x").model == "base"
+    assert first.complete(request("x")).model == "base"
     first.close()
     assert eventually(lambda: not lives(pid))
 
@@ -304,7 +321,21 @@ def test_a_daemon_that_is_stopped_in_its_tracks_is_not_waited_for(
             connection.ask("status", timeout_s=0.05)
     finally:
         os.kill(pid_of(served), signal.SIGCONT)
-    assert connection.complete("x").model == "base"
+    assert connection.complete(request("x")).model == "base"
+
+
+def test_a_daemon_with_too_many_clients_at_its_door_says_so(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, and neither absent nor unable to start."""
+    monkeypatch.setattr(endpoint, "BACKLOG", 1)
+    monkeypatch.setattr(starting, "START_S", 0.05)
+    with endpoint.listen(paths).socket, ExitStack() as crowd:
+        with suppress(BlockingIOError):
+            while connected := endpoint.connect(paths):
+                crowd.enter_context(connected)
+        with pytest.raises(LostError, match=r"too many clients waiting"):
+            Connection.open(paths, spawn=False, client="afterword")
 
 
 @pytest.mark.parametrize("words", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"\0\0\0\2{}", b"\0\0\0\1"])
@@ -373,10 +404,6 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-def request(before: str, document: str = "one") -> Complete:
-    return Complete(id=0, document=document, before=before)
-
-
 def test_a_link_starts_a_daemon_and_asks_it(paths: Paths) -> None:
     """Before it is there the answer is None, at once."""
 
@@ -407,6 +434,88 @@ def test_a_link_comes_back_after_a_crash(paths: Paths) -> None:
         assert pid_of(paths) != pid
 
     assert linked(paths, scenario, *odd()).states() == ["ready", "gone", "ready"]
+
+
+def test_a_link_survives_a_shortage_of_descriptors(paths: Paths) -> None:
+    """Whatever goes wrong for a moment, the editor has suggestions again after it."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.is_connected)
+        pid = pid_of(paths)
+        with no_descriptors():
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: "cannot be reached" in str(link.problem))
+            assert await link.complete(request("x")) is None
+        await until(lambda: link.is_connected)
+
+    assert linked(paths, scenario).states() == ["ready", "gone", "ready"]
+
+
+def test_a_link_goes_on_trying_whatever_goes_wrong(start: Start, paths: Paths) -> None:
+    """Also where nobody has thought of it: here, of a name that no program can have."""
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: link.problem)
+        assert await link.complete(request("x")) is None
+        await asyncio.to_thread(start)
+        await until(lambda: link.is_connected)
+
+    assert linked(paths, scenario, "\0").states() == ["ready"]
+
+
+@pytest.mark.slow
+def test_what_does_not_come_up_is_not_started_in_a_storm(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time between two attempts is twice as long each time."""
+    monkeypatch.setattr(link, "FIRST_S", 0.1)
+    attempts = tmp_path / "attempts"
+    attempts.touch()
+    command = ("/bin/sh", "-c", f"echo >> {attempts}")
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        await until(lambda: attempts.stat().st_size >= 5)
+
+    since = time.monotonic()
+    linked(paths, scenario, *command)
+    assert time.monotonic() - since > 0.5 * (0.1 + 0.2 + 0.4 + 0.8)  # at half of it, at least
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Nothing more can be opened in this process."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    taken = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+def test_a_listener_that_fails_does_not_end_a_link(
+    served: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked as before, and can be closed; what failed is told by its kind alone."""
+
+    def fail(state: Changed | None) -> None:
+        raise KeyError("my diary")
+
+    async def scenario() -> None:
+        link = Link(served, client="lsp", changed=fail)
+        link.start()
+        await until(lambda: link.is_connected)
+        assert await link.complete(request("x"))
+        await link.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+    assert "KeyError at test_client.py:" in caplog.text
+    assert "diary" not in caplog.text
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Settings: what may be written, and that every mistake is told at once, with its line."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from afterword_daemon import config
@@ -206,3 +207,42 @@ def test_a_file_that_is_a_link_stays_one(paths: Paths, tmp_path: Path) -> None:
 
     assert config.path_of(paths).is_symlink()
     assert real.read_text(encoding="utf-8") == "stats = false\nseed = 3\n"
+
+
+def test_a_mistake_behind_a_long_list_is_found_without_reading_the_list_again_and_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that starts reads this; what it reads is a few times the file, not the square."""
+    n_read = 0
+    loads = config.tomllib.loads
+
+    def counted(text: str) -> object:
+        nonlocal n_read
+        n_read += len(text)
+        return loads(text)
+
+    monkeypatch.setattr(
+        config, "tomllib", SimpleNamespace(**vars(config.tomllib) | {"loads": counted})
+    )
+    patterns = "".join(f'  "[a-f]*{n}.txt", # why\n' for n in range(1000))
+    text = f"ignore = [\n{patterns}] # these\n\nsede = 3\n"
+
+    assert mistakes(paths, text) == ("line 1004: sede is no setting: did you mean seed?",)
+    assert n_read < 4 * len(text)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'ignore = [\n  "a", "]",\n  "b" ]',
+        'ignore = ["""\na]\n""",\n]',
+        "ignore = [\n'a'\n] # ]",
+        'ignore = [ """\na""" ]',
+        "learning = { enable = true }\n[enable]\n'*' = true",
+    ],
+)
+def test_a_statement_of_several_lines_ends_where_it_ends(paths: Paths, statement: str) -> None:
+    """The line of what follows is right, whatever brackets and quotes there were."""
+    where = statement.count("\n") + 2
+    found = mistakes(paths, f"{statement}\nsede = 3\n")
+    assert found[0].startswith((f"line {where}: sede", f"line {where}: enable.sede"))

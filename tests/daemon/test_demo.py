@@ -18,7 +18,7 @@ from afterword_daemon import client, demo
 from afterword_daemon.demo import Page
 from afterword_trainer.paths import Paths
 from daemons import TIMEOUT_S
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -80,6 +80,7 @@ def test_what_is_left_of_a_suggestion_is_not_asked_for_anew() -> None:
     width=st.integers(1, 12),
     height=st.integers(0, 8),
 )
+@example(text="aaaaaaa", ghost="a  a日", width=1, height=3)
 def test_everything_stays_inside_the_screen(text: str, ghost: str, width: int, height: int) -> None:
     """No line is too long, the cursor is on it, and nothing there acts on the terminal."""
     frame = demo.layout(Page(text=text, ghost=ghost), width=width, height=height)

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import bases
+import msgspec
 import pytest
 from afterword_daemon import config, doctor, endpoint, service
 from afterword_daemon.client import Connection
 from afterword_daemon.doctor import Finding
+from afterword_daemon.protocol import Status
 from afterword_trainer.paths import Paths
 from afterword_trainer.shelf import Shelf
 from daemons import odd
@@ -142,6 +144,19 @@ def test_what_is_wrong_is_found_and_has_a_remedy(
     assert tree(paths.config.parent) == before
 
 
+def test_errors_of_a_daemon_that_is_gone_are_not_told(paths: Paths) -> None:
+    """Its successor has begun anew; else one error would be a warning for ever."""
+    note_error(paths)
+    log = paths.logs / "daemon.log"
+    ready = "2031-01-31 13:00:00,000 INFO ready: process 7, confinement seccomp\n"
+    log.write_text(log.read_text(encoding="utf-8") + ready, encoding="utf-8")
+    assert one(paths, "log").state == "ok"
+
+    late = "2031-01-31 14:00:00,000 ERROR a task of the daemon failed: OSError at x.py:1\n"
+    log.write_text(log.read_text(encoding="utf-8") + late, encoding="utf-8")
+    assert one(paths, "log").found.startswith("1 errors in ")
+
+
 def test_the_model_that_serves_is_told_with_its_score(paths: Paths) -> None:
     """And a damaged one beside it is a warning, for it takes room and does no harm."""
     shelf = Shelf(paths.models, paths.base)
@@ -257,6 +272,15 @@ def test_a_daemon_of_another_version_is_told(
     assert (finding.state, finding.remedy) == ("warning", "afterword restart")
 
 
+@pytest.mark.parametrize("name", ["daemon", "network", "seccomp", "memory"])
+def test_a_daemon_that_tells_less_is_examined_too(paths: Paths, name: str) -> None:
+    """One of another build may have other facts, and is the reason why somebody asks."""
+    patient = doctor.Patient(paths)
+    patient.daemon = Status()
+
+    assert doctor.CHECKS[name](patient)[0] in ("ok", "warning", "skipped")
+
+
 def test_a_daemon_that_makes_do_is_told(paths: Paths, start: Start) -> None:
     """It serves by what is sound; what is not is in its own words."""
     write_settings(paths)
@@ -269,8 +293,8 @@ def test_a_daemon_that_makes_do_is_told(paths: Paths, start: Start) -> None:
 def test_sockets_of_the_network_are_seen(served: Paths) -> None:
     """Whoever listens or is connected, IPv4 or IPv6: here it is this process."""
     patient = doctor.Patient(served)
-    assert isinstance(patient.daemon, dict)
-    patient.daemon["pid"] = os.getpid()
+    assert isinstance(patient.daemon, Status)
+    patient.daemon = msgspec.structs.replace(patient.daemon, pid=os.getpid())
     check = doctor.CHECKS["network"]
     assert check(patient)[0] == "ok"
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -278,3 +278,19 @@ def test_another_user_does_not_even_reach_the_socket(
         str(listener.path),
     )
     assert other.communicate(timeout=10)[0] == "refused\n"
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_sockets_that_are_not_local_are_counted(family: int, kind: int) -> None:
+    """Connected or not; local ones are none of them, and all are left open."""
+    before = endpoint.n_network_sockets()
+    with ExitStack() as stack:
+        for end in socket.socketpair():
+            stack.enter_context(end)
+        assert endpoint.n_network_sockets() == before
+        one = stack.enter_context(socket.socket(family, kind))
+        assert endpoint.n_network_sockets() == before + 1
+        one.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+        assert endpoint.n_network_sockets() == before + 1
+    assert endpoint.n_network_sockets() == before

@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import bases
+import numpy as np
 import pytest
 from afterword_daemon.config import Settings
 from afterword_daemon.engine import EXPLANATIONS, Engine, Reason, Superseded
 from afterword_daemon.protocol import Complete, Completed, Options, Outcome, Remember
 from afterword_daemon.tally import Tally
-from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.alphabet import Alphabet
+from afterword_trainer.model.memory import FEWEST_BYTES, Memory
+from afterword_trainer.model.step import NumpyStep
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 RANDOM = bases.bundle()
 # So quiet that what the memory expects is heard, and yet each state says something else.
 BUNDLE = replace(RANDOM, weights={name: array / 4 for name, array in RANDOM.weights.items()})
 TEXT = "The river rose in the night and fell by day.\nWe counted the boats on the river.\n" * 20
+RIVER = "ose in the night and fell by day."
 SECRET = "q8Zr4TnP0sXw7Lb2Vd9K"
 
 
@@ -67,12 +72,15 @@ def test_what_was_written_is_expected() -> None:
     assert completed.items[0].probability > 0.1
 
 
+MANY_LINES = Options(multiline=True, max_characters=200, min_probability=0.0)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (Options(max_characters=6), lambda text: 2 <= len(text) <= 6),
-        (Options(multiline=True, max_characters=200), lambda text: len(text) >= 2),
-        (Options(multiline=False, max_characters=200), lambda text: "\n" not in text),
+        (MANY_LINES, lambda text: "by day.\nWe counted" in text),
+        (structs.replace(MANY_LINES, multiline=False), lambda text: text and "\n" not in text),
         (Options(min_probability=1.0), lambda text: text == ""),
     ],
 )
@@ -109,9 +117,11 @@ def test_a_suggestion_does_not_flicker(temperature: float) -> None:
     """While its own characters are typed, what is left of it stays."""
     one = engine(settings=Settings(temperature=temperature, eagerness=0.0))
     before = "In spring, the r"
-    (offered,) = texts(ask(one, before)) or [""]
-    for n in range(1, len(offered.split(" ")[0])):
-        (now,) = texts(ask(one, before + offered[:n])) or [""]
+    (offered,) = texts(ask(one, before))
+    word = offered.split(" ")[0]
+    assert len(word) > 2
+    for n in range(1, len(word) - 1):  # of the last letter alone there is nothing to offer
+        (now,) = texts(ask(one, before + offered[:n]))
         assert now.startswith(offered[n:]) or offered[n:].startswith(now)
 
 
@@ -435,6 +445,60 @@ def test_superseded_work_stops() -> None:
     assert ask(one, "In spring, the river r") == ask(other, "In spring, the river r")
 
 
+def test_superseded_work_takes_no_further_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the network, once it has been said that nobody waits."""
+    n_steps, n_when_given_up = 0, -1
+    step = NumpyStep.__call__
+
+    def counting(*arguments: Any) -> Any:
+        nonlocal n_steps
+        n_steps += 1
+        return step(*arguments)
+
+    def superseded() -> bool:
+        nonlocal n_when_given_up
+        n_when_given_up = n_steps
+        return n_steps > 50
+
+    monkeypatch.setattr(NumpyStep, "__call__", counting)
+    with pytest.raises(Superseded):
+        ask(engine(), "We counted the boats " * 90, superseded)
+    assert 50 < n_when_given_up == n_steps < 1000
+
+
+def test_a_giant_text_costs_its_last_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is the rest of it encoded."""
+    one = engine()
+    lengths: list[int] = []
+    encode = Alphabet.encode
+
+    def measuring(alphabet: Alphabet, text: str) -> Any:
+        lengths.append(len(text))
+        return encode(alphabet, text)
+
+    monkeypatch.setattr(Alphabet, "encode", measuring)
+    assert goes_on(ask(one, TEXT * 600 + "In spring, the river r"), RIVER)
+    assert 0 < max(lengths) < 5000
+
+
+@pytest.mark.parametrize("character", ["x", "é", "漢", "\n"])
+def test_a_paste_of_100_kilobytes(character: str) -> None:
+    """Is answered, is not learned as typed, and is undone as if it had never been."""
+    one, other = engine(), engine()
+    assert one._model
+    assert other._model
+    before = "We counted the boats. In spring, the river r"
+    for each in (one, other):
+        ask(each, before)
+    pasted = "".join(f"{character * 90} {n}\n" for n in range(1000))
+    ask(one, before + pasted)
+    rest(one)
+    assert goes_on(ask(one, before + pasted + " In spring, the river r"), RIVER)
+    assert ask(one, before + "o").items[0].text == ask(other, before + "o").items[0].text
+    rest(one)
+    assert len(one._model.memory) <= len(other._model.memory) + 40
+
+
 def test_a_giant_text_is_primed_from_its_last_stretch() -> None:
     """A client that sends all it has is answered all the same, and the keys after it too."""
     one = engine()
@@ -498,6 +562,30 @@ def test_any_text_is_answered(before: str, after: str, invoked: bool) -> None:
 # -- what is kept ------------------------------------------------------------------------------
 
 
+def test_a_closed_document_leaves_nothing_behind() -> None:
+    """Neither states nor rollouts, which have its text in them."""
+    one = engine()
+    empty = one.memory_by_part()
+    ask(one, "In spring, the river r")
+    rest(one)
+    assert one.memory_by_part()["states"] > 0
+    one.close("a")
+    rest(one)
+    assert one.memory_by_part() == empty
+
+
+def test_typing_alone_makes_room_in_a_full_memory() -> None:
+    """In what time there is, before anybody has to wait for it."""
+    memory = Memory(BUNDLE.alphabet, at_most_bytes=FEWEST_BYTES)
+    text = np.random.default_rng(1).integers(97, 123, 120_000).astype(np.uint16)
+    for number, part in enumerate(text.reshape(60, -1)):
+        memory.learn(str(number), part)
+    while memory.has_room():
+        memory.learn(f"more {len(memory)}", text[: len(memory) % 500 + 200])
+    rest(Engine(BUNDLE, Settings(), memory=memory))
+    assert memory.has_room()
+
+
 def test_memory_is_bounded() -> None:
     """Whatever is typed, in however many documents."""
     one = engine()
@@ -520,6 +608,43 @@ def test_another_model_answers_from_the_next_request_on() -> None:
     completed = ask(one, "In spring, the river r")
     assert completed.model == "you-2"
     assert goes_on(completed, "ose in the night and fell by day.")
+
+
+@pytest.mark.parametrize(("n_accepted", "is_shown"), [(0, False), (300, True)])
+def test_the_gate_learns_what_is_accepted(n_accepted: int, is_shown: bool) -> None:
+    """What is never taken is not offered any more, and what always is, sooner."""
+    before = "In spring, the river r"
+    short = Settings(max_characters=2)  # or there would be less of it rather than nothing
+    probability = ask(engine(settings=short), before).items[0].probability
+    tally = Tally()
+    for i in range(300):
+        tally.offered(str(i), probability)
+        tally.count(str(i), "accepted" if i < n_accepted else "rejected")
+    asked = probability + ((1 - probability) / 2 if is_shown else -0.02)
+    short = replace(short, eagerness=asked)
+    for one, expected in (
+        (engine(settings=short), not is_shown),
+        (engine(settings=short, tally=tally), is_shown),
+        (engine(settings=replace(short, stats=False), tally=tally), not is_shown),
+    ):
+        completed = ask(one, before)
+        assert bool(completed.items) is expected
+        assert completed.reason == ("" if expected else Reason.UNSURE.value)
+
+
+def test_counts_are_stored_where_nobody_waits(tmp_path: Path) -> None:
+    """By whoever calls `work`, which never waits for a disk."""
+    path = tmp_path / "tally.json"
+    times = iter(range(0, 10_000, 61))
+    one = engine(tally=Tally(path, clock=lambda: next(times)))
+    shown = ask(one, "In spring, the river r").items[0]
+    one.outcome(Outcome(suggestion=shown.id, event="shown"))
+    store = one.counts_due()
+    assert store
+    rest(one)
+    assert not path.exists()
+    store()
+    assert Tally(path).facts()["total"]["shown"] == 1
 
 
 def test_outcomes_are_counted(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Messages and frames: what is sent arrives, however it is cut, and nothing else does."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from afterword_daemon import protocol
 from afterword_daemon.protocol import (
@@ -16,10 +17,12 @@ from afterword_daemon.protocol import (
     Frames,
     Hello,
     Item,
+    Model,
     Options,
     Outcome,
     ProtocolError,
     Remember,
+    Status,
     ToDaemon,
     Told,
     Welcome,
@@ -28,7 +31,7 @@ from afterword_daemon.protocol import (
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-texts = some.text(some.characters(exclude_categories=["Cs"]))
+texts = some.text(some.characters(exclude_categories=["Cs"]), max_size=protocol.MAX_INDENTATION)
 ids = some.integers(0, 2**53)
 to_daemon = some.one_of(
     some.builds(Hello, protocol=ids, build=texts, client=texts),
@@ -128,7 +131,7 @@ def test_any_bytes_are_messages_or_an_error(data: bytes) -> None:
 
 def test_a_frame_that_says_it_is_too_long_is_not_waited_for() -> None:
     """The first four bytes are enough to know."""
-    with pytest.raises(ProtocolError, match=r"is over 8388608"):
+    with pytest.raises(ProtocolError, match=r"is over 2097152"):
         list(Frames(protocol.ToDaemon).feed(b"\xff\xff\xff\xff"))
 
 
@@ -143,11 +146,87 @@ def test_what_is_unknown_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
-    [("\ud800", "surrogates not allowed"), ("x" * (protocol.MAX_FRAME + 1), "is over 8388608")],
+    ("message", "problem"),
+    [
+        (Close(document="\ud800"), "surrogates not allowed"),
+        (Remember(document="", text="x" * (protocol.MAX_FRAME + 1)), "is over 2097152"),
+    ],
     ids=["half", "long"],
 )
-def test_what_cannot_be_sent_is_a_value_error(text: str, problem: str) -> None:
+def test_what_cannot_be_sent_is_a_value_error(message: ToDaemon, problem: str) -> None:
     """A half surrogate is no text, and no document is as long as a frame."""
     with pytest.raises(ValueError, match=problem):
-        frame(Close(document=text))
+        frame(message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "name", "most"),
+    [
+        (Hello, {"protocol": 1, "build": ""}, "client", protocol.MAX_NAME),
+        (Hello, {"protocol": 1, "client": ""}, "build", protocol.MAX_NAME),
+        (Complete, {"id": 1}, "document", protocol.MAX_NAME),
+        (Complete, {"id": 1, "document": ""}, "path", protocol.MAX_PATH),
+        (Complete, {"id": 1, "document": ""}, "language", protocol.MAX_LANGUAGE),
+        (Complete, {"id": 1, "document": ""}, "before", protocol.MAX_BEFORE),
+        (Complete, {"id": 1, "document": ""}, "after", protocol.MAX_AFTER),
+        (Complete, {"id": 1, "document": ""}, "indentation", protocol.MAX_INDENTATION),
+        (Remember, {}, "document", protocol.MAX_NAME),
+        (Remember, {"document": ""}, "path", protocol.MAX_PATH),
+        (Remember, {"document": ""}, "language", protocol.MAX_LANGUAGE),
+        (Remember, {"document": ""}, "text", protocol.MAX_TEXT),
+        (Close, {}, "document", protocol.MAX_NAME),
+        (Outcome, {"event": "shown"}, "suggestion", protocol.MAX_NAME),
+        (Ask, {"id": 1, "what": "why"}, "document", protocol.MAX_NAME),
+    ],
+)
+def test_every_text_has_a_bound_at_both_ends(
+    kind: Any, fields: dict[str, Any], name: str, most: int
+) -> None:
+    """Of characters, however many bytes each takes; one more is neither sent nor taken."""
+    sound = kind(**fields, **{name: "\0" * most})
+    assert [*Frames[ToDaemon](ToDaemon).feed(frame(sound))] == [sound]
+
+    long = kind(**fields, **{name: "\0" * (most + 1)})
+    with pytest.raises(ValueError, match=f"out of bounds.*{name}"):
+        frame(long)
+    body = msgspec.json.encode(long)
+    with pytest.raises(ProtocolError, match=r"no message"):
+        list(Frames[ToDaemon](ToDaemon).feed(len(body).to_bytes(4, "big") + body))
+
+
+def test_no_text_is_without_a_bound() -> None:
+    """A field that is added has to have one, or a message could be as long as a frame."""
+    for kind in get_args(ToDaemon):
+        for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[attr-defined]
+            if isinstance(field.type, msgspec.inspect.StrType):
+                assert field.type.max_length, f"{kind.__name__}.{field.name}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 2.1},
+        {"temperature": -0.1},
+        {"max_characters": 1},
+        {"max_characters": 1001},
+        {"min_probability": 1.1},
+        {"alternatives": 0},
+        {"alternatives": 11},
+        {"seed": -1},
+        {"seed": 2**53 + 1},
+    ],
+    ids=str,
+)
+def test_every_option_has_a_range(options: dict[str, Any]) -> None:
+    """So that nobody behind the protocol has to look again."""
+    with pytest.raises(ValueError, match=r"out of bounds"):
+        frame(Complete(id=1, document="", options=Options(**options)))
+
+
+def test_facts_of_another_build_can_be_read() -> None:
+    """What is not told has a value that claims nothing; what is not known is left alone."""
+    told = {"state": "ready", "model": {"id": "base", "colour": "red"}, "moon": {"phase": 3}}
+
+    status = msgspec.convert(told, Status)
+
+    assert status == Status(state="ready", model=Model(id="base"))

@@ -12,8 +12,9 @@ from afterword_daemon.recollection import (
     whole_words,
     word_ends,
 )
+from afterword_trainer import secrets
 from afterword_trainer.model.alphabet import Alphabet
-from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.memory import FEWEST_BYTES, SLICE, Memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,12 +138,14 @@ def test_typed_text_goes_when_the_text_that_has_it_comes() -> None:
     assert len(memory) == len("The river rose")
 
 
-def test_what_is_typed_meanwhile_stays() -> None:
-    """Between the text that replaces what was typed before it, and its being read."""
+@pytest.mark.parametrize("n_slices", [0, 1, 2, 3, 4, 5])
+def test_what_is_typed_meanwhile_stays(n_slices: int) -> None:
+    """Between the text that replaces what was typed before it, and its being learned."""
     recollection, memory = remembered("The river")
     memory.learn(recollection.key("a"), ALPHABET.encode(" rose"))
     recollection.remember("a", "The river rose")
-    recollection.work()
+    for _ in range(n_slices):
+        recollection.work()
     memory.learn(recollection.key("a"), ALPHABET.encode(" again"))
     finish(recollection)
     assert len(memory) == len("The river rose again")
@@ -174,16 +177,88 @@ def test_secrets_are_not_learned() -> None:
 
 
 def test_it_is_bounded() -> None:
-    """In documents and in characters of each."""
+    """In documents."""
     memory = Memory(ALPHABET)
     recollection = Recollection(memory, ALPHABET)
     for number in range(MOST_DOCUMENTS + 5):
         recollection.remember(str(number), f"Document {number}.")
     finish(recollection)
     assert len(memory.documents()) == MOST_DOCUMENTS
-    recollection.remember("large", "0123456\n" * MOST_CHARACTERS)
+
+
+def test_all_documents_together_are_bounded() -> None:
+    """So that they leave room for what is typed; the one that was touched longest ago goes."""
+    memory = Memory(ALPHABET)
+    recollection = Recollection(memory, ALPHABET)
+    for name in "abc":
+        lines = (f"{name} {number} {'-' * 500}\n" for number in range(MOST_CHARACTERS // 1200))
+        recollection.remember(name, "".join(lines))
+        finish(recollection)
+    assert len(memory) <= MOST_CHARACTERS
+    assert [holds(memory, f"{name} 150 -") for name in "abc"] == [False, True, True]
+
+
+def random_words(n: int, seed: int) -> str:
+    """`n` lines of six words, none of them like another."""
+    letters = np.random.default_rng(seed).integers(97, 123, (n, 6, 5)).astype(np.uint8)
+    return "".join(" ".join(bytes(word).decode() for word in line) + "\n" for line in letters)
+
+
+def test_what_had_to_go_from_a_full_memory_comes_back() -> None:
+    """With the next text of its document, whatever of it has changed."""
+    memory = Memory(ALPHABET, at_most_bytes=FEWEST_BYTES)
+    recollection = Recollection(memory, ALPHABET)
+    texts = {"a": random_words(700, 1), "b": random_words(1500, 2)}
+    for name, text in texts.items():
+        recollection.remember(name, text)
+        finish(recollection)
+    first_line = texts["a"][:36]
+    assert not holds(memory, first_line)
+    recollection.remember("a", texts["a"] + "and more\n")
     finish(recollection)
-    assert len(memory) <= MOST_CHARACTERS + MOST_DOCUMENTS * 20
+    assert holds(memory, first_line)
+    assert memory.n_bytes <= FEWEST_BYTES
+
+
+def test_no_slice_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the text is searched for secrets, learned, or others make room for it."""
+    searched: list[int] = []
+    find = secrets.find
+    monkeypatch.setattr(secrets, "find", lambda text: searched.append(len(text)) or find(text))
+    memory = Memory(ALPHABET, at_most_bytes=FEWEST_BYTES)
+    recollection = Recollection(memory, ALPHABET)
+    recollection.remember("a", random_words(1500, 1))
+    recollection.remember("b", random_words(1500, 2))
+    n_before, more = 0, True
+    while more:
+        searched.clear()
+        more = recollection.work()
+        assert sum(searched) <= 28_000
+        assert abs(len(memory) - n_before) <= SLICE
+        n_before = len(memory)
+    assert n_before > 20_000
+
+
+@pytest.mark.parametrize("at", [0, 2_000, 7_900, 30_000])
+def test_a_secret_is_left_out_wherever_it_stands(at: int) -> None:
+    """The longest there is, though the text is searched a window at a time."""
+    body = "".join(f"{'AbCd' * 15}{number:04}\n" for number in range(290))  # no random string
+    pem = f"-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\n"
+    prose = "".join(f"On day {day:04} we counted the boats.\n" for day in range(1000))
+    _, memory = remembered(prose[: at // 36 * 36] + pem + prose[at // 36 * 36 :])
+    assert not holds(memory, "AbCdAbCd")
+    assert holds(memory, "On day 0999")
+
+
+def test_reopening_does_not_forget_what_is_typed_then() -> None:
+    """What was typed before goes, though it waits to be forgotten until later."""
+    recollection, memory = remembered()
+    memory.learn(recollection.key("a"), ALPHABET.encode("The river"))
+    recollection.close("a")
+    memory.learn(recollection.key("a"), ALPHABET.encode("The weir"))
+    finish(recollection)
+    assert holds(memory, "The weir")
+    assert not holds(memory, "The river")
 
 
 @given(st.text(max_size=200))

@@ -138,6 +138,28 @@ def test_what_is_installed_can_be_taken_back(tmp_path: Path) -> None:
     assert trace.read_text(encoding="utf-8").split() == ["on", "off", "gone"]
 
 
+def test_what_would_be_done_is_what_is_done(tmp_path: Path) -> None:
+    """Every command that is shown runs, and none is shown where there is nothing to remove."""
+    trace = tmp_path / "trace"
+    login = replace(
+        made(tmp_path, "linux"),
+        after_writing=[("sh", "-c", f"echo on >> {trace}")],
+        before_removing=[("sh", "-c", f"echo off >> {trace}")],
+        after_removing=[("sh", "-c", f"echo gone >> {trace}")],
+    )
+    assert list(service.plan(login, installing=False)) == ["nothing to delete"]
+    service.remove(login)
+    assert not trace.exists()
+
+    assert [line.split(">>")[0] for line in service.plan(login, installing=True)][1:] == [
+        "would run: sh -c echo on "
+    ]
+    service.install(login)
+    would = list(service.plan(login, installing=False))
+    assert would[1] == f"would delete {login.path}"
+    assert ("echo off" in would[0], "echo gone" in would[2]) == (True, True)
+
+
 def test_a_system_that_refuses_is_quoted(tmp_path: Path) -> None:
     """The file is there, and the user learns which command is left to type."""
     login = replace(

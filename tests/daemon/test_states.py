@@ -5,7 +5,7 @@ from typing import Any
 import bases
 import numpy as np
 import pytest
-from afterword_daemon.states import States, common
+from afterword_daemon.states import AT_MOST_BYTES, States, common
 from afterword_trainer.model.memory import Memory
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.predictor import Symbols, prime
@@ -36,10 +36,10 @@ def origin() -> tuple[Mix, CountingStep]:
     return Mix(NetworkPredictor(step), memory, Mixer.default(), learning=False), step
 
 
-def prime_in(states: States, text: str) -> Mix:
+def prime_in(states: States, text: str, document: str = "") -> Mix:
     """The predictor behind `text`, as `states` leads there."""
     symbols = BUNDLE.alphabet.encode(text)
-    walk = states.prime(symbols)
+    walk = states.prime(symbols, document)
     while True:
         try:
             next(walk)
@@ -125,6 +125,50 @@ def test_the_pool_is_bounded() -> None:
     for at in range(0, 200, 3):
         prime_in(states, TEXT[:at])
         assert states.n_bytes <= 120_000
+
+
+def test_many_long_documents_share_the_pool() -> None:
+    """Those that were used last are there without a step."""
+    mix, step = origin()
+    states = States(mix, 20_000)
+    texts = [f"{number}: {TEXT * 2}" for number in range(30)]
+    for text in texts:
+        prime_in(states, text)
+        assert states.n_bytes <= AT_MOST_BYTES
+    before = step.n_taken
+    for text in reversed(texts[-3:]):
+        prime_in(states, text)
+    assert step.n_taken == before
+
+
+@pytest.mark.parametrize("n_places", [2, 3, 20, 40])
+def test_what_is_in_use_stays_in_the_smallest_pool(n_places: int) -> None:
+    """Of so large a network that not even one text fits: a key costs a step all the same."""
+    mix, step = origin()
+    states = States(mix, 1000, at_most_bytes=n_places * 1000)
+    prime_in(states, TEXT)
+    before = step.n_taken
+    for n in range(1, 9):
+        prime_in(states, TEXT + "abcdefgh"[:n])
+        assert 0 < states.n_bytes <= n_places * 1000
+    assert step.n_taken - before == 8
+
+
+def test_a_closed_document_leaves_no_text_behind() -> None:
+    """And the others keep theirs."""
+    mix, step = origin()
+    states = States(mix, 1000)
+    prime_in(states, TEXT, "a")
+    prime_in(states, PASTE, "b")
+    prime_in(states, TEXT[:100] + PASTE, "a")
+    n_before = states.n_bytes
+    states.forget("a")
+    assert 0 < states.n_bytes < n_before / 2
+    before = step.n_taken
+    prime_in(states, PASTE, "b")
+    assert step.n_taken == before
+    prime_in(states, TEXT, "a")
+    assert step.n_taken == before + len(TEXT)
 
 
 @given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))

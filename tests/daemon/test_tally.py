@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 from afterword_daemon.tally import Tally
+from afterword_trainer.durable import StateError
 
 DAY_S = 86_400.0
 
@@ -75,14 +76,52 @@ def test_it_writes_once_a_minute_and_only_what_is_new(tmp_path: Path) -> None:
     path = tmp_path / "tally.json"
     tally = Tally(path, clock=clock)
     show(tally, 0.5, 1, 1)
-    tally.save_if_due()
+    assert tally.due() is None
+    clock.now += 61
+    store = tally.due()
+    assert store
+    assert tally.due() is None  # while it is on its way
+    store()
+    assert Tally(path, clock=clock).facts() == tally.facts()
+    clock.now += 61
+    assert tally.due() is None
+
+
+def test_what_comes_last_is_stored(tmp_path: Path) -> None:
+    """However long a thread takes that stores older counts."""
+    clock = Clock()
+    path = tmp_path / "tally.json"
+    tally = Tally(path, clock=clock)
+    for probability, late in ((0.5, tally.save), (0.6, tally.clear)):
+        show(tally, probability, 1, 1)
+        clock.now += 61
+        store = tally.due()
+        assert store
+        show(tally, probability + 0.01, 1, 1)
+        late()
+        store()
+        assert Tally(path, clock=clock).facts() == tally.facts()
     assert not path.exists()
+
+
+def test_what_could_not_be_stored_is_tried_again(tmp_path: Path) -> None:
+    """A minute later, and without anything new."""
+    clock = Clock()
+    (tmp_path / "folder").write_text("in the way")
+    path = tmp_path / "folder" / "tally.json"
+    tally = Tally(path, clock=clock)
+    show(tally, 0.5, 1, 1)
     clock.now += 61
-    tally.save_if_due()
-    written = path.stat().st_mtime_ns
+    store = tally.due()
+    assert store
+    with pytest.raises(StateError):
+        store()
+    (tmp_path / "folder").unlink()
     clock.now += 61
-    tally.save_if_due()
-    assert path.stat().st_mtime_ns == written
+    store = tally.due()
+    assert store
+    store()
+    assert Tally(path, clock=clock).facts() == tally.facts()
 
 
 @pytest.mark.parametrize(

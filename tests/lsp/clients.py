@@ -24,6 +24,7 @@ class Editor:
         self.client = client
         self.text = ""
         self.version = 0
+        self.capabilities = types.ServerCapabilities()  # as the server announces them
         self.statuses: asyncio.Queue[Any] = asyncio.Queue()
 
         def told(status: Any) -> None:  # a function, since pygls puts marks on it
@@ -36,6 +37,10 @@ class Editor:
         item = types.TextDocumentItem(uri, language, 1, text)
         self.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
 
+    def save(self) -> None:
+        document = types.TextDocumentIdentifier(self.uri)
+        self.client.text_document_did_save(types.DidSaveTextDocumentParams(document))
+
     def close(self) -> None:
         document = types.TextDocumentIdentifier(self.uri)
         self.client.text_document_did_close(types.DidCloseTextDocumentParams(document))
@@ -46,7 +51,8 @@ class Editor:
         codec, size = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2)}.get(
             encoding, ("utf-32-le", 4)
         )
-        return types.Position(len(lines) - 1, len(lines[-1].encode(codec)) // size)
+        n_bytes = len(lines[-1].encode(codec, "surrogatepass"))
+        return types.Position(len(lines) - 1, n_bytes // size)
 
     def type(self, text: str, *, version: int | None = None, encoding: str = "utf-16") -> None:
         """In one change."""
@@ -82,13 +88,15 @@ class Editor:
         answer = await asyncio.wait_for(self.asking(kind=kind), TIMEOUT_S)
         return None if answer is None else [str(item.insert_text) for item in answer.items]
 
-    async def suggestion(self, *, encoding: str = "utf-16") -> types.InlineCompletionItem:
-        """The best one, asked for until there is one."""
+    async def suggestion(
+        self, text: str = "", *, encoding: str = "utf-16"
+    ) -> types.InlineCompletionItem:
+        """The best one, asked for until there is one, or until it is this text."""
 
         async def found() -> types.InlineCompletionItem:
             while True:
                 answer = await self.asking(kind=INVOKED, encoding=encoding)
-                if answer and answer.items:
+                if answer and answer.items and text in ("", answer.items[0].insert_text):
                     return answer.items[0]
 
         return await asyncio.wait_for(found(), TIMEOUT_S)

@@ -1,37 +1,18 @@
 """Shared by the language server's tests: real servers for real clients, a tiny model."""
 
 import os
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import bases
 import pytest
 import pytest_asyncio
 from afterword_daemon.client import Connection
 from afterword_trainer.paths import Paths
 from clients import COMMAND, Editor, Start
-from daemons import clear_up, connect, paths_in
+from daemons import connect
 from lsprotocol import types
 from pytest_lsp import make_test_lsp_client
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base model of a few units, made once."""
-    return bases.make(tmp_path_factory.mktemp("base") / "base")
-
-
-@pytest.fixture
-def paths(base: Path) -> Iterator[Paths]:
-    """A home of which the socket's path is not too long; what was started there ends."""
-    with tempfile.TemporaryDirectory(prefix="aw-") as home:
-        (Path(home) / "base").symlink_to(base)
-        ours = paths_in(Path(home))
-        yield ours
-        clear_up(ours)
 
 
 @pytest.fixture
@@ -71,7 +52,7 @@ async def start(environment: dict[str, str]) -> AsyncIterator[Start]:
         text = types.TextDocumentClientCapabilities(
             inline_completion=types.InlineCompletionClientCapabilities() if ghost else None
         )
-        await client.initialize_session(
+        greeted = await client.initialize_session(
             types.InitializeParams(
                 process_id=os.getpid(),
                 capabilities=types.ClientCapabilities(
@@ -82,6 +63,7 @@ async def start(environment: dict[str, str]) -> AsyncIterator[Start]:
                 initialization_options=options,
             )
         )
+        editor.capabilities = greeted.capabilities
         return editor
 
     yield run

@@ -1,12 +1,13 @@
 """What is asked of the daemon for a place in a document, and what an editor is shown."""
 
+import msgspec
 import pytest
+from afterword_daemon import protocol, shaping
 from afterword_daemon.protocol import Complete, Item, Options
 from afterword_lsp import completion
 from afterword_lsp.completion import (
     FARTHEST,
     MOST_IN_POPUP,
-    MOST_REMEMBERED,
     NEAREST,
     Spot,
     anchor,
@@ -185,7 +186,10 @@ def test_lines_end_as_in_the_document(ending: str) -> None:
     assert [text for text, _ in found] == [f"c{ending}d"]
 
 
-@pytest.mark.parametrize("odd", ["\x00", "\x1b[1m", "\r", "\x7f", "\u202e", "\u2066", "\ud83d"])
+@pytest.mark.parametrize(
+    "odd",
+    ["\x00", "\x1b[1m", "\r", "\x7f", "\x85", "\u2028", "\u202e", "\u2066", "\ufeff", "\ud83d"],
+)
 def test_what_nobody_types_is_never_shown(odd: str) -> None:
     """Controls, marks that turn the direction, halves of characters."""
     document = Document("a ", 1)
@@ -194,6 +198,33 @@ def test_what_nobody_types_is_never_shown(odd: str) -> None:
     assert shown(document, spot, Item(id="a", text=f"b{odd}c"), good) == [
         ("good", range_of(0, 2, 2))
     ]
+
+
+def test_the_last_gate_holds_back_all_that_the_daemon_does() -> None:
+    """Character by character, beside the list by which it shapes what it offers."""
+    document = Document("a ", 1)
+    spot = at(document, 0, 2)
+    texts = [f"b{chr(code)}c" for code in range(0x1_0000) if chr(code) != "\n"]
+    missed = [
+        text
+        for text in texts
+        if shaping.writable(text) != text and as_in(document, spot, (Item(id="a", text=text),))
+    ]
+    assert missed == []
+
+
+def test_what_is_asked_fits_into_a_message() -> None:
+    """However long what the editor says is: the daemon hangs up on what is longer."""
+    document = Document("x" * 50_000, 1)
+    selected = types.SelectedCompletionInfo(range=range_of(0, 0, 7), text="y" * 50_000)
+    spot = spot_at(document, Place(0, 7), selected)
+    assert spot
+    path = completion.path_of(f"file:///{'p' * 5_000}/end.py", ())
+    language = completion.language_of("l" * 5_000)
+    request = msgspec.structs.replace(asked(document, spot), path=path, language=language)
+    assert protocol.frame(request)
+    assert request.before.endswith("y")
+    assert path.endswith("/end.py")
 
 
 @pytest.mark.parametrize(
@@ -270,6 +301,6 @@ def test_of_a_long_document_the_part_around_the_cursor_is_remembered() -> None:
     """A limit that holds for documents of any length."""
     document = Document(LINE * 10_000, 1)
     text = completion.remembered(document, Place(5_000, 0))
-    assert len(text) == MOST_REMEMBERED
+    assert len(text) == protocol.MAX_TEXT
     assert text in document.text
     assert completion.remembered(Document("a\r\nb", 1), START) == "a\nb"

@@ -3,11 +3,15 @@
 import asyncio
 import json
 import os
+import pty
 import random
 import signal
 import subprocess
 import sys
+import threading
+import tty
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +172,95 @@ def test_proto_fuzz(run: Any, seed: int) -> None:
     found = answers(result.stdout)
     assert {1, 2} <= set(found)
     assert "result" in found[2]
+
+
+@pytest.mark.slow
+def test_who_stops_reading_is_left(environment: dict[str, str]) -> None:
+    """The server reads on while nobody reads its answers, and goes when they are too many."""
+    server = subprocess.Popen(
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    assert server.stdin
+    assert server.stdout
+    # Quoted in the answer: there is no such method.
+    question = framed({"jsonrpc": "2.0", "id": 2, "method": "x" * (1 << 19), "params": {}})
+    n_bytes = 0
+    try:
+        server.stdin.write(framed(INITIALIZE))
+        while server.poll() is None and n_bytes < 4 * MOST_BYTES_UNREAD:
+            server.stdin.write(question)
+            n_bytes += len(question)
+    except BrokenPipeError:
+        assert server.wait(TIMEOUT_S) == 0
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+        with suppress(BrokenPipeError):
+            server.stdin.close()
+    assert MOST_BYTES_UNREAD < n_bytes < 4 * MOST_BYTES_UNREAD
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize("process", [None, 0, -1, 2**22 + 1, 2**70, "of another machine"])
+def test_an_editor_that_cannot_be_seen_is_not_watched(process: object) -> None:
+    """Its number is of another container, or none: the server lives, and ends after good-bye."""
+    script = """
+import sys, threading, time
+from afterword_lsp import __main__ as program
+program.LOOK_S, program.LINGER_S = 0.01, 0.0
+watch = program.Watch()
+for _ in range(3):
+    watch.start(eval(sys.argv[1]))
+time.sleep(0.3)
+print(threading.active_count(), flush=True)
+watch.end_soon()
+time.sleep(60)
+"""
+    command = [sys.executable, "-c", script, repr(process)]
+    result = subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT_S)
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"2\n", b"")
+
+
+def test_a_terminal_gets_every_byte() -> None:
+    """Whatever it takes at a time; half a frame would spoil all that follow.
+
+    A signal cuts a write short.
+    """
+    portion, n = bytes(range(256)) * 256, 10
+    parent, terminal = pty.openpty()
+    tty.setraw(terminal)
+    os.set_blocking(terminal, False)
+    seen = bytearray()
+
+    def read() -> None:
+        while len(seen) < n * len(portion):
+            seen.extend(os.read(parent, 1 << 16))
+
+    async def run() -> None:
+        in_reads, in_writes = os.pipe()
+        pipes = Pipes(lambda body: None)
+        await pipes.open(in_reads, terminal)
+        for _ in range(n):
+            pipes.write(portion)
+        assert not pipes.left.is_set()
+        pipes.close()
+        await asyncio.sleep(0)
+        os.close(in_writes)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        asyncio.run(run())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    reader.join(TIMEOUT_S)
+    assert seen == portion * n
+    os.close(terminal)
+    os.close(parent)
 
 
 def test_slow_reader() -> None:

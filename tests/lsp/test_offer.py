@@ -7,7 +7,7 @@ from afterword_lsp.offer import follow, offered, outcome
 
 TEXT = "We went to the ri\nbank."
 CURSOR = Position(0, 17)
-ITEMS = (Item(id="a", text="ver rose"), Item(id="b", text="dge"))
+ITEMS = (Item(id="a", text="ver rose slowly"), Item(id="b", text="ght bank"))
 
 
 def insert(text: str, character: int, line: int = 0, end: int | None = None) -> Change:
@@ -32,15 +32,15 @@ def became(*changes: Change) -> list[tuple[str, str, int]]:
     ("changes", "told"),
     [
         # accepted: at once, after some typing, in parts, another one, with the word before it
-        ([insert("ver rose", 17)], ("a", "accepted", 8)),
-        ([insert("v", 17), insert("er rose", 18)], ("a", "accepted", 7)),
-        ([insert("ver", 17), insert(" rose", 20)], ("a", "accepted", 8)),
-        ([insert("ver ros", 17), insert("e", 24)], ("a", "accepted", 8)),
-        ([insert("dge", 17)], ("b", "accepted", 3)),
-        ([insert("river rose", 15, end=17)], ("a", "accepted", 8)),
-        # in part: a word of it, and then something else, or nothing yet
-        ([insert("ver", 17), insert("s", 20)], ("a", "partly", 3)),
-        ([insert("ver", 17)], ("a", "partly", 3)),
+        ([insert("ver rose slowly", 17)], ("a", "accepted", 15)),
+        ([insert("v", 17), insert("er rose slowly", 18)], ("a", "accepted", 14)),
+        ([insert("ver rose", 17), insert(" slowly", 25)], ("a", "accepted", 15)),
+        ([insert("ght bank", 17)], ("b", "accepted", 8)),
+        ([insert("river rose slowly", 15, end=17)], ("a", "accepted", 15)),
+        # in part: some words of it, and then something else, or nothing yet, or the rest by hand
+        ([insert("ver rose", 17), insert("s", 25)], ("a", "partly", 8)),
+        ([insert("ver rose", 17)], ("a", "partly", 8)),
+        ([insert("ver rose", 17), insert(" ", 25)], ("a", "partly", 8)),
         # rejected: other text, text elsewhere, a deletion, another line above
         ([insert("x", 17)], ("a", "rejected", 0)),
         ([insert("v", 17), insert("a", 18)], ("a", "rejected", 0)),
@@ -50,8 +50,13 @@ def became(*changes: Change) -> list[tuple[str, str, int]]:
         ([Change("")], ("a", "rejected", 0)),
         # neither: typed along by hand, to its end even, or not touched
         ([insert("v", 17)], None),
-        ([insert(c, 17 + n) for n, c in enumerate("ver rose")], None),
+        ([insert(c, 17 + n) for n, c in enumerate("ver rose slowly")], None),
         ([], None),
+        # nor by quick hands, of which an editor gathers several keys: no word, or a short one
+        ([insert("ve", 17)], None),
+        ([insert("ver", 17)], None),
+        ([insert("ver r", 17), insert("ose s", 22), insert("lowly", 27)], None),
+        ([insert("ver rose slow", 17)], None),
     ],
 )
 def test_what_became_of_it(changes: list[Change], told: tuple[str, str, int] | None) -> None:
@@ -63,8 +68,8 @@ def test_text_that_was_there_before_is_not_counted() -> None:
     """The text to the right may begin as the suggestion does."""
     document = Document("a very", 0)
     place = document.place(Position(0, 2))
-    offer = offered(document, place, (Item(id="a", text="very much"),))
+    offer = offered(document, place, (Item(id="a", text="very much so"),))
     assert offer.n_present == 4
-    document.apply(1, [insert(" much", 6)])
+    document.apply(1, [insert(" much so", 6)])
     assert not follow(offer, document)
-    assert [one.characters for one in outcome(offer, is_followed=False)] == [5]
+    assert [one.characters for one in outcome(offer, is_followed=False)] == [8]

@@ -14,7 +14,14 @@ from afterword_trainer import durable, remembering
 from afterword_trainer.baselines import ppmd_bits
 from afterword_trainer.measures import bits_per_character
 from afterword_trainer.model.alphabet import Alphabet
-from afterword_trainer.model.memory import FEWEST_BYTES, Memory, MemoryDamagedError, Place
+from afterword_trainer.model.memory import (
+    FEWEST_BYTES,
+    RESERVE,
+    SLICE,
+    Memory,
+    MemoryDamagedError,
+    Place,
+)
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.predictor import Distribution
 from hypothesis import given, settings
@@ -182,6 +189,8 @@ def test_it_stays_within_its_bytes() -> None:
         memory.learn(str(number), draw.integers(32, 127, 20_000).astype(np.uint16))
         assert memory.n_bytes <= FEWEST_BYTES
     memory.learn("huge", draw.integers(32, 127, 200_000).astype(np.uint16))
+    assert memory.documents() == ["huge"]
+    assert len(memory) > 20_000  # its end
     memory.learn("last", ALPHABET.encode("thank you for the marmalade"))
 
     assert "0" not in memory.documents()
@@ -336,6 +345,15 @@ def test_no_walk_begins_among_the_forgotten() -> None:
         assert (text[before[before != 0xFFFFFFFF]] != 0xFFFF).all()
 
 
+def test_closing_gaps_leaves_what_would_be_there_without_them() -> None:
+    """Text and links bit for bit, where the same contexts stood in what is gone, too."""
+    same = BOOK[:9_000]
+    memory = memory_of(a=same, gone=same + BOOK[9_000:60_000], b=same + "x", empty="", c="y" + same)
+    memory.forget("gone")
+    never = memory_of(a=same, b=same + "x", empty="", c="y" + same)
+    assert list(never.dump())[1:8] == list(memory.dump())[1:8]
+
+
 def test_replacing_in_a_full_memory_drives_nobody_out() -> None:
     """What was forgotten makes the room; the others stay."""
     draw = np.random.default_rng(0)
@@ -348,6 +366,84 @@ def test_replacing_in_a_full_memory_drives_nobody_out() -> None:
     assert len(memory) == 5 * 40_000
     assert memory.documents() == ["letters", "draft"]
     assert memory.n_bytes <= FEWEST_BYTES
+
+
+# -- full --------------------------------------------------------------------------------------
+
+
+def full_memory(n: int = 150_000) -> Memory:
+    """As many documents of random words as fit into the fewest bytes, and no more of them."""
+    memory = Memory(ALPHABET, at_most_bytes=FEWEST_BYTES)
+    draw = np.random.default_rng(1)
+    words = draw.integers(97, 123, (2000, 6)).astype(np.uint16)
+    words[:, -1] = ord(" ")
+    for number, text in enumerate(words[draw.integers(0, 2000, n // 6)].reshape(-1, 1500)):
+        memory.learn(f"old {number}", text)
+    assert "old 0" not in memory.documents()  # it is full
+    return memory
+
+
+def test_room_is_made_in_slices() -> None:
+    """No step takes more than a slice out or in, so an event loop waits for no more."""
+    memory = full_memory()
+    n_before = len(memory)
+    text = np.random.default_rng(2).integers(32, 127, 20_000).astype(np.uint16)
+    for _ in memory.learn_in_slices("new", text):
+        assert abs(len(memory) - n_before) <= SLICE
+        assert memory.n_bytes <= FEWEST_BYTES
+        n_before = len(memory)
+    assert memory.documents()[-1] == "new"
+    assert len(memory) > len(text)  # nor was more driven out than there had to be
+
+
+def test_typing_into_a_full_memory_waits_for_little() -> None:
+    """Even of somebody who never leaves time to make room; who does never waits at all."""
+    memory = full_memory()
+    symbols = np.random.default_rng(3).integers(32, 127, 6000).tolist()
+    place = Place()
+    for symbol in symbols:
+        n_before = len(memory)
+        memory.type("typed", place, symbol)
+        assert n_before - len(memory) <= 4 * SLICE
+        assert memory.n_bytes <= FEWEST_BYTES
+    for _ in memory.make_room_in_slices():
+        pass
+    assert memory.has_room()
+    for n, symbol in enumerate(symbols[:RESERVE], len(memory) + 1):
+        memory.type("typed", place, symbol)
+        assert n == len(memory)
+    memory.forget("typed")
+    assert all(key.startswith("old") for key in memory.documents())
+
+
+def test_what_has_to_go_leaves_nothing_behind() -> None:
+    """Of a document that lost its beginning, or of whatever lies in its place later."""
+    memory = full_memory()
+    kept = memory.documents()
+    for _ in memory.learn_in_slices("new", ALPHABET.encode(BOOK[:30_000])):
+        pass
+    gone = [key for key in kept if key not in memory.documents()]
+    assert gone == kept[: len(gone)]  # the oldest
+    for key in memory.documents():
+        memory.forget(key)
+    assert len(memory) == 0
+    memory.learn("note", ALPHABET.encode(BOOK[:20_000]))
+    never = memory_of(note=BOOK[:20_000])
+    for prompt in ("", "the ", "Dear M", BOOK[19_000:19_100]):
+        np.testing.assert_array_equal(expected(never, prompt), expected(memory, prompt))
+
+
+def test_typing_on_for_ever_keeps_what_is_latest() -> None:
+    """One document larger than the memory goes from its beginning on."""
+    memory = Memory(ALPHABET, at_most_bytes=FEWEST_BYTES)
+    text = np.random.default_rng(4).integers(32, 127, 120_000).astype(np.uint16)
+    text[-50:-25] = text[-25:]
+    place = Place()
+    for symbol in text[:-5].tolist():
+        memory.type("", place, symbol)
+    assert memory.documents() == [""]
+    assert 20_000 < len(memory) < 119_000
+    assert int(text[-5]) == int(expected(memory, ALPHABET.decode(text[-25:-5])).argmax())
 
 
 # -- stored ------------------------------------------------------------------------------------

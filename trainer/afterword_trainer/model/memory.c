@@ -205,19 +205,30 @@ static void *resized(void *array, uint64_t bytes) {
     return larger;
 }
 
-/* Room for more contexts: those that nothing follows any more go, and if that is not enough the
-   table is made twice as large. */
+/* Room for more contexts: a table twice as large. */
 static void more_nodes(Memory *memory) {
     Node *old = memory->nodes;
-    uint32_t n_old = memory->n.node_mask + 1, n_alive = 0;
-    for (uint32_t i = 0; i < n_old; i++) n_alive += old[i].total != 0;
-    if (n_alive >= n_old / 2) memory->n.node_mask = 2 * n_old - 1;
+    uint32_t n_old = memory->n.node_mask + 1;
+    memory->n.node_mask = 2 * n_old - 1;
     uint64_t bytes = (memory->n.node_mask + 1ull) * sizeof(Node);
     memory->nodes = memset(resized(NULL, bytes), 0, bytes);
-    memory->n.n_nodes = n_alive;
     for (uint32_t i = 0; i < n_old; i++)
-        if (old[i].total) *node_of(memory, old[i].key) = old[i];
+        if (old[i].key) *node_of(memory, old[i].key) = old[i];
     free(old);
+}
+
+/* A context that nothing follows any more goes, and those that had to lie behind it move up, so
+   that each is still found from its own slot on (deletion with linear probing, Knuth 1973, 6.4 R). */
+static void node_dropped(Memory *memory, Node *node) {
+    uint32_t mask = memory->n.node_mask, gap = (uint32_t)(node - memory->nodes);
+    for (uint32_t at = (gap + 1) & mask; memory->nodes[at].key; at = (at + 1) & mask) {
+        uint32_t own = (uint32_t)(memory->nodes[at].key >> 20) & mask;
+        if (((at - own) & mask) < ((at - gap) & mask)) continue; /* it would lie before its own */
+        memory->nodes[gap] = memory->nodes[at];
+        gap = at;
+    }
+    memory->nodes[gap] = (Node){0, 0, 0};
+    memory->n.n_nodes--;
 }
 
 static Node *node_made(Memory *memory, uint64_t key) {
@@ -301,6 +312,7 @@ static void uncount(Memory *memory, const Place *place, uint16_t symbol) {
         memory->entries[at].next = memory->n.free_entry;
         memory->n.free_entry = at;
         memory->n_free++;
+        if (node->first == NONE) node_dropped(memory, node);
     }
 }
 
@@ -436,16 +448,26 @@ static uint64_t bytes_of(const Sizes *n) {
 
 uint64_t memory_bytes(const Memory *memory) { return bytes_of(&memory->n); }
 
-/* Whether one symbol more fits without the arrays growing to more than `limit` bytes in all. */
-static int has_room(const Memory *memory, uint64_t limit) {
+/* Whether `symbols` more, in `segments` more, fit without the arrays growing to more than `limit`
+   bytes in all, each of them once. */
+static int has_room(const Memory *memory, uint32_t symbols, uint32_t segments, uint64_t limit) {
     const Sizes *n = &memory->n;
-    uint64_t growth = 0;
-    if (n->n_text + REACH + 1 > n->text_room) growth += text_bytes(n->text_room / 2 + REACH);
-    if (n->n_nodes + COUNTED > n->node_mask / 4 * 3) growth += (n->node_mask + 1ull) * sizeof(Node);
-    if (n->n_entries + COUNTED > n->entry_room + memory->n_free)
+    uint64_t growth = 0, contexts = (uint64_t)COUNTED * symbols;
+    if (n->n_text + (uint64_t)REACH * segments + symbols > n->text_room)
+        growth += text_bytes(n->text_room / 2 + REACH);
+    if (n->n_nodes + contexts > n->node_mask / 4 * 3)
+        growth += (n->node_mask + 1ull) * sizeof(Node);
+    if (n->n_entries + contexts > n->entry_room + (uint64_t)memory->n_free)
         growth += n->entry_room / 2 * (uint64_t)sizeof(Entry);
-    if (n->n_segments == n->segment_room) growth += segment_bytes(n->segment_room);
+    if (n->n_segments + (uint64_t)segments > n->segment_room)
+        growth += segment_bytes(n->segment_room);
     return !growth || memory_bytes(memory) + growth <= limit;
+}
+
+/* Whether so many symbols can be learned, a document's or those of many words typed here and
+   there, before something has to go. */
+uint32_t memory_has_room(const Memory *memory, uint32_t symbols, uint64_t limit) {
+    return has_room(memory, symbols, 1 + symbols / 64, limit);
 }
 
 /* Learn `n` symbols that stand at `place` in `document`, and move the place; returns how many of
@@ -456,7 +478,7 @@ uint32_t memory_learn(Memory *memory, uint32_t document, Place *place, const uin
     int goes_on = last && last->document == document && last->end == memory->n.n_text &&
                   match_length(memory, place, memory->n.n_text) == place->n_recent;
     for (uint32_t i = 0; i < n; i++) {
-        if (!has_room(memory, limit)) return i;
+        if (!has_room(memory, 1, 1, limit)) return i;
         if (!goes_on) last = begin_segment(memory, document, place);
         goes_on = 1;
         append(memory, last, place, symbols[i]);
@@ -464,22 +486,35 @@ uint32_t memory_learn(Memory *memory, uint32_t document, Place *place, const uin
     return n;
 }
 
-/* The places of one segment are linked again, in the order of the text. */
-static void link_segment(Memory *memory, const Segment *segment) {
-    Place place = segment->place;
-    for (uint32_t at = segment->start; at < segment->first; at++)
-        for (int chain = 0; chain < N_CHAINS; chain++) memory->previous[chain][at] = NONE;
-    for (uint32_t at = segment->first; at < segment->end; at++) {
-        link_place(memory, &place, at);
-        place_observe(memory, &place, memory->text[at]);
+/* The links of one chain between places as they will lie without the gaps. `moved`, (n_text,), is
+   filled in for this chain: where each place goes, or, of a place in a gap, where its links led. */
+static void move_links(Memory *memory, int chain, uint32_t *moved) {
+    uint32_t *previous = memory->previous[chain], at = 0, to = 0;
+    for (uint32_t i = 0; i < memory->n.n_segments; i++) {
+        const Segment *segment = &memory->segments[i];
+        if (segment->first == segment->end) continue;
+        for (; at < segment->first; at++)
+            moved[at] = previous[at] == NONE ? NONE : moved[previous[at]];
+        for (uint32_t k = segment->start; k < segment->first; k++) previous[to++] = NONE;
+        for (; at < segment->end; at++) {
+            previous[to] = previous[at] == NONE ? NONE : moved[previous[at]];
+            moved[at] = to++;
+        }
+    }
+    for (; at < memory->n.n_text; at++)
+        moved[at] = previous[at] == NONE ? NONE : moved[previous[at]];
+    for (uint32_t key = 0; key < 1u << HEAD_BITS; key++) {
+        uint32_t *head = &memory->head[chain][key];
+        if (*head != NONE) *head = moved[*head];
     }
 }
 
-/* Leave out what is dead: the text moves together, and the places are linked anew. */
+/* Leave out what is dead: the text moves together, and the links with it. */
 static void compact(Memory *memory) {
     uint32_t n_kept = 0, to = 0;
-    for (int chain = 0; chain < N_CHAINS; chain++)
-        memset(memory->head[chain], 0xFF, sizeof(uint32_t) << HEAD_BITS);
+    uint32_t *moved = resized(NULL, (memory->n.n_text + 1ull) * sizeof *moved);
+    for (int chain = 0; chain < N_CHAINS; chain++) move_links(memory, chain, moved);
+    free(moved);
     for (uint32_t i = 0; i < memory->n.n_segments; i++) {
         Segment segment = memory->segments[i];
         uint32_t length = segment.end - segment.start, context = segment.first - segment.start;
@@ -487,9 +522,7 @@ static void compact(Memory *memory) {
         memmove(memory->text + to, memory->text + segment.start, length * sizeof *memory->text);
         segment.start = to;
         segment.first = to + context;
-        segment.end = to + length;
-        link_segment(memory, &segment);
-        to = segment.end;
+        segment.end = to = to + length;
         memory->segments[n_kept++] = segment;
     }
     memory->n.n_segments = n_kept;
@@ -497,13 +530,16 @@ static void compact(Memory *memory) {
     index_segments(memory);
 }
 
-/* Close the gaps if they are more than half of the text; `in_need`, if they are a tenth of it. It
-   takes as long as learning a fifth of what is left. Returns whether there is more room now. */
-uint32_t memory_tidy(Memory *memory, int in_need) {
-    uint64_t text = memory->n.n_text, alive = memory->n.n_alive;
-    if (!(in_need ? 9 * text > 10 * (alive + memory->n.n_segments * (uint64_t)REACH)
-                  : text > 2 * alive + 65536))
-        return 0;
+/* Close the gaps if they are one part in `share` of the text, and `least` symbols at the least. It
+   takes as long as learning a fiftieth of the text. Returns whether there is more room now. */
+uint32_t memory_tidy(Memory *memory, uint32_t share, uint32_t least) {
+    uint64_t text = memory->n.n_text, gaps = text - memory->n.n_alive;
+    if (gaps < least || gaps * share < text) return 0; /* not even if contexts were gaps, too */
+    for (uint32_t i = 0; i < memory->n.n_segments; i++) {
+        const Segment *segment = &memory->segments[i];
+        if (segment->first != segment->end) gaps -= segment->first - segment->start;
+    }
+    if (gaps < least || gaps * share < text) return 0;
     compact(memory);
     return 1;
 }
@@ -552,6 +588,15 @@ uint32_t memory_forget(Memory *memory, uint32_t document, uint32_t at_most) {
             *newest = memory->earlier[i];
     }
     return n;
+}
+
+/* Take `at_most` symbols out from where the text begins: the oldest; returns how many. */
+uint32_t memory_forget_oldest(Memory *memory, uint32_t at_most) {
+    for (uint32_t i = 0; i < memory->n.n_segments; i++) {
+        Segment *segment = &memory->segments[i];
+        if (segment->first != segment->end) return forget_in_segment(memory, segment, at_most);
+    }
+    return 0;
 }
 
 /* -- the whole, as arrays to be stored -------------------------------------------------------- */
