@@ -5,27 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import bases
 import pytest
 from afterword_daemon.client import Connection
 from afterword_trainer.paths import Paths
 from daemons import clear_up, connect, odd, paths_in
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base model of a few units, made once."""
-    return bases.make(tmp_path_factory.mktemp("base") / "base")
-
-
-@pytest.fixture
-def paths(base: Path) -> Iterator[Paths]:
-    """A home of which the socket's path is not too long; what was started there ends."""
-    with tempfile.TemporaryDirectory(prefix="aw-") as home:
-        (Path(home) / "base").symlink_to(base)
-        ours = paths_in(Path(home))
-        yield ours
-        clear_up(ours)
 
 
 @pytest.fixture(scope="module")
