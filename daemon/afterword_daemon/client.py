@@ -197,8 +197,9 @@ class Connection:
 def stop(paths: Paths, *, client: str) -> bool:
     """End the daemon, of whatever version, and wait until it is gone; False if there was none.
 
-    Raises LostError if it does not end.
+    Another may have come up by then, begun by somebody else. Raises LostError if it does not end.
     """
+    told = endpoint.read(paths)
     try:
         connected = starting.at_once(starting.reached(paths, spawn=False, command=()))
     except NotRunningError:
@@ -210,4 +211,7 @@ def stop(paths: Paths, *, client: str) -> bool:
         with endpoint.claimed(paths, wait_s=ANSWER_S):
             return True
     except LockedError as error:
+        now = endpoint.read(paths)
+        if told and now and now.pid != told.pid:
+            return True
         raise LostError(str(error)) from error
