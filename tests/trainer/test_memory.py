@@ -24,6 +24,7 @@ from afterword_trainer.model.memory import (
 )
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.predictor import Distribution
+from afterword_trainer.remembering import Remembered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -217,12 +218,13 @@ def test_a_damaged_file_is_no_memory(tmp_path: Path) -> None:
     """Whichever byte is wrong or missing, and for another alphabet: built anew, never half read."""
     memory, mixer = memory_of(note="the cat sat on the mat"), Mixer()
     path = tmp_path / "memory"
-    remembering.save(path, memory, mixer)
+    remembering.save(path, Remembered(memory=memory, mixer=mixer, id="0" * 16))
     data = path.read_bytes()
     found = remembering.load(path, ALPHABET)
     assert found is not None
-    np.testing.assert_array_equal(expected(memory, "the c"), expected(found[0], "the c"))
-    np.testing.assert_array_equal(mixer.values, found[1].values)
+    np.testing.assert_array_equal(expected(memory, "the c"), expected(found.memory, "the c"))
+    np.testing.assert_array_equal(mixer.values, found.mixer.values)
+    assert found.id == "0" * 16
 
     assert remembering.load(tmp_path / "none", ALPHABET) is None
     assert remembering.load(path, Alphabet("äß")) is None
@@ -449,19 +451,24 @@ def test_typing_on_for_ever_keeps_what_is_latest() -> None:
 # -- stored ------------------------------------------------------------------------------------
 
 
+def kept(memory: Memory) -> Remembered:
+    """What is stored of a memory."""
+    return Remembered(memory=memory, mixer=Mixer())
+
+
 def test_open_documents_are_left_out_of_what_is_saved(tmp_path: Path) -> None:
     """As if they had never been; the memory itself keeps them."""
     memory = memory_of(note="the cat sat on the mat", draft="Yours, Wilhelmina", last="x")
     before = dumped(memory)
-    remembering.save(tmp_path / "memory", memory, Mixer(), without=["draft", "nobody's"])
+    remembering.save(tmp_path / "memory", kept(memory), without=["draft", "nobody's"])
     found = remembering.load(tmp_path / "memory", ALPHABET)
 
     assert found is not None
-    assert found[0].documents() == ["note", "last"]
+    assert found.memory.documents() == ["note", "last"]
     assert ALPHABET.encode("Wilhelmina").tobytes() not in (tmp_path / "memory").read_bytes()
     never = memory_of(note="the cat sat on the mat", last="x")
     for prompt in ("the c", "Yours, Wil"):
-        np.testing.assert_array_equal(expected(never, prompt), expected(found[0], prompt))
+        np.testing.assert_array_equal(expected(never, prompt), expected(found.memory, prompt))
     assert before == dumped(memory)
 
 
@@ -504,7 +511,7 @@ from afterword_trainer.model.mixing import Mixer
 memory = Memory(Alphabet("äß€"))
 memory.learn(sys.argv[2], memory_text := Alphabet("äß€").encode(sys.argv[2] * 50))
 for _ in range(int(sys.argv[3])):
-    remembering.save(Path(sys.argv[1]), memory, Mixer())
+    remembering.save(Path(sys.argv[1]), remembering.Remembered(memory=memory, mixer=Mixer()))
 """
 
 
@@ -522,12 +529,12 @@ def saving(path: Path, key: str, times: int, failpoint: str = "") -> subprocess.
 def test_killed_while_saving(tmp_path: Path, failpoint: str, left: str) -> None:
     """The old memory or the new one, whole."""
     path = tmp_path / "memory"
-    remembering.save(path, memory_of(old="the cat sat on the mat"), Mixer())
+    remembering.save(path, kept(memory_of(old="the cat sat on the mat")))
     assert saving(path, "new", 1, f"{failpoint}:kill").wait(60) < 0
 
     found = remembering.load(path, ALPHABET)
     assert found is not None
-    assert [left] == found[0].documents()
+    assert [left] == found.memory.documents()
 
 
 def test_two_processes_may_save_at_once(tmp_path: Path) -> None:
@@ -538,14 +545,14 @@ def test_two_processes_may_save_at_once(tmp_path: Path) -> None:
 
     found = remembering.load(path, ALPHABET)
     assert found is not None
-    assert found[0].documents() in (["one"], ["two"])
+    assert found.memory.documents() in (["one"], ["two"])
 
 
 def test_what_cannot_be_saved_is_said(tmp_path: Path) -> None:
     """A sentence, and nothing half written."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(durable.StateError, match="file"):
-        remembering.save(tmp_path / "file" / "memory", memory_of(note="x"), Mixer())
+        remembering.save(tmp_path / "file" / "memory", kept(memory_of(note="x")))
 
 
 # -- damaged, with a checksum that is right ----------------------------------------------------

@@ -4,7 +4,10 @@ What is damaged is only a convenience lost: the memory is built anew from the do
 """
 
 import hashlib
+import re
+import secrets
 from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -15,24 +18,41 @@ from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.memory import AT_MOST_BYTES, Memory, MemoryDamagedError
 from afterword_trainer.model.mixing import Mixer
 
-MAGIC = b"afterword memory 1\n"
+MAGIC = b"afterword memory 2\n"
 _DIGEST_BYTES = 32
+_HEADER = re.compile(rb"([0-9]{1,9}) ([0-9a-f]{16})\n")
 
 
-def save(path: Path, memory: Memory, mixer: Mixer, *, without: Collection[str] = ()) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """A memory, and the mixer that has learned what it is worth."""
+
+    memory: Memory
+    mixer: Mixer
+    # Which one it is: whoever feeds it keeps in mind what this one has got, and not another.
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def copy(self) -> "Remembered":
+        """The same for another thread, or to be stored; takes as many bytes again."""
+        return replace(self, memory=self.memory.copy(), mixer=self.mixer.copy())
+
+
+def save(path: Path, remembered: Remembered, *, without: Collection[str] = ()) -> None:
     """Replace what is at `path`; `without` some documents, such as those that are open, unsaved.
 
     Those are taken out of a copy, which takes as many bytes again; the memory itself is left as it
     is. Raises durable.StateError; what was there before then remains. To save in another thread
-    than the one that types, give it `memory.copy(without=...)` and `mixer.copy()`.
+    than the one that types, give it a copy, out of which they were taken.
     """
+    memory = remembered.memory
     if any(memory.holds(key) for key in without):
         memory = memory.copy(without=without)
-    values = mixer.values.astype("<f4").tobytes()
+    values = remembered.mixer.values.astype("<f4").tobytes()
+    header = f"{len(values)} {remembered.id}\n".encode()
     digest = hashlib.sha256()
     with durable.writer(path) as file:
         # One array at a time: a memory may take a quarter of a gigabyte.
-        for data in chain((MAGIC, b"%d\n" % len(values), values), memory.dump()):
+        for data in chain((MAGIC, header, values), memory.dump()):
             digest.update(data)
             file.write(data)
         file.write(digest.digest())
@@ -40,18 +60,20 @@ def save(path: Path, memory: Memory, mixer: Mixer, *, without: Collection[str] =
 
 def load(
     path: Path, alphabet: Alphabet, *, at_most_bytes: int = AT_MOST_BYTES
-) -> tuple[Memory, Mixer] | None:
+) -> Remembered | None:
     """What was saved at `path`; None if there is none, or it is damaged, or of another alphabet."""
     try:
         data = memoryview(durable.read(path, at_most=2 * at_most_bytes))
         body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
         if body[: len(MAGIC)] != MAGIC or hashlib.sha256(body).digest() != digest:
             return None
-        size, _, _ = bytes(body[len(MAGIC) : len(MAGIC) + 32]).partition(b"\n")
-        at = len(MAGIC) + len(size) + 1
-        values = np.frombuffer(body[at : at + int(size)], "<f4")
-        mixer = Mixer(values)
-        memory = Memory.restored(body[at + int(size) :], alphabet, at_most_bytes=at_most_bytes)
+        header = _HEADER.match(body, len(MAGIC))
+        if header is None:
+            return None
+        begin = header.end()
+        end = begin + int(header[1])
+        mixer = Mixer(np.frombuffer(body[begin:end], "<f4"))
+        memory = Memory.restored(body[end:], alphabet, at_most_bytes=at_most_bytes)
     except (durable.StateError, MemoryDamagedError, ValueError):
         return None
-    return memory, mixer
+    return Remembered(memory=memory, mixer=mixer, id=header[2].decode())
