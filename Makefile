@@ -50,7 +50,7 @@ try: install ## learn CORPUS (example letters, or e.g. CORPUS=~/notes), write, a
 	@AFTERWORD_HOME=.try $(BIN)/afterword stop
 
 bench: install ## measure; JSON on standard output
-	@for script in step training memory; do $(BIN)/python benchmarks/$$script.py; done
+	@for script in step training memory keystroke footprint; do $(BIN)/python benchmarks/$$script.py; done
 
 clean: ## remove the virtual environment and what `make try` made
 	rm -rf $(VENV) .try

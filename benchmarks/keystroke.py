@@ -74,7 +74,7 @@ def main() -> None:
                 pairs[name] = ours, nothing
             for _ in range(options.keys // PASSAGE):
                 for pair_of in pairs.values():
-                    type_in_turns(pair_of, PASSAGE, interval_s)
+                    type_in_turns(pair_of, PASSAGE, interval_s, random.Random(options.seed))
             for name, (ours, nothing) in pairs.items():
                 found[name] = compared(ours, nothing)
                 tell(name, found[name])
@@ -117,6 +117,11 @@ class Editor:
         capabilities: Any = {"textDocument": {"inlineCompletion": {}}}
         self.ask("initialize", {"processId": os.getpid(), "capabilities": capabilities})
         self._send(message("initialized", {}))
+
+    @property
+    def pid(self) -> int:
+        """Of the server."""
+        return self._server.pid
 
     def __enter__(self) -> "Editor":
         return self
@@ -269,13 +274,18 @@ def start(stack: ExitStack, home: str) -> dict[str, float]:
     return found
 
 
-def type_in_turns(typists: Sequence[Typist], n_keys: int, interval_s: float) -> None:
-    """Each key by each of them in turn, then a pause until the next key is due."""
+def type_in_turns(
+    typists: Sequence[Typist], n_keys: int, interval_s: float, draw: random.Random
+) -> None:
+    """Each key by each of them in turn, then a pause until the next key is due.
+
+    A pause is half the interval to one and a half: nobody types in step with somebody else.
+    """
     due = time.perf_counter()
     for _ in range(n_keys):
         for typist in typists:
             typist.key()
-        due = max(due + interval_s, time.perf_counter())
+        due = max(due + interval_s * draw.uniform(0.5, 1.5), time.perf_counter())
         time.sleep(max(0.0, due - time.perf_counter()))
 
 
@@ -295,8 +305,16 @@ def together(
             editor.open(document)
             typists.append(Typist(editor, text, random.Random(options.seed + number)))
         threads = [
-            threading.Thread(target=type_in_turns, args=([typist], options.keys // 2, interval_s))
-            for typist in typists
+            threading.Thread(
+                target=type_in_turns,
+                args=(
+                    [typist],
+                    options.keys // 2,
+                    interval_s,
+                    random.Random(options.seed + number),
+                ),
+            )
+            for number, typist in enumerate(typists)
         ]
         for thread in threads:
             thread.start()
