@@ -140,7 +140,8 @@ def test_a_mark_stays_behind_the_same_character(
         behind = document.between(old, document.end)
         document.apply(version, [change])
         if document.mark is None:
-            assert old > start
+            # At the beginning of a line \r and \n may come together, and are one line's end.
+            assert old > start or old.column == 0
         elif old <= start:
             assert document.between(Place(0, 0), document.mark) == before
         else:

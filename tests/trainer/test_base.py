@@ -387,7 +387,8 @@ def test_learning_starts_from_the_base(trainer: Trainer, notes: Path, home: Path
     (kept,) = [r for r in told if r["event"] == "base_bits"]
     assert kept["before"] > 0
     assert kept["after"] > 0
-    assert (told[-1]["previous"], told[-1]["active"]) == ("base", True)
+    assert told[-1]["previous"] == "base"
+    assert trainer("use", told[-1]["id"]).returncode == 0  # after one pass it may be no better
     assert told[-1]["base_bits"]["after"] == kept["after"]
     assert "base is in use again" in trainer("rollback").stdout
 

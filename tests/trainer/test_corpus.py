@@ -550,6 +550,88 @@ def test_a_root_that_is_empty(tmp_path: Path) -> None:
     assert list(documents([], Rules())) == []
 
 
+# --- folder by folder ----------------------------------------------------------------------------
+
+
+def test_folders_listed_one_by_one_hold_what_a_walk_finds(tmp_path: Path) -> None:
+    """In whatever order: each knows what is in force in it."""
+    root = tree(
+        tmp_path / "r",
+        {
+            ".gitignore": "*.log\n/out\n",
+            "a.md": "a",
+            "b.txt.log": "no",
+            "sub/.afterwordignore": "c.*\n",
+            "sub/c.md": "no",
+            "sub/deep/d.md": "d",
+            "node_modules/e.md": "no",
+            "closed/.nolearn": "",
+            "closed/inner/f.md": "no",
+        },
+    )
+    waiting, items = [corpus.top(root, DEFAULT)], []
+    while waiting:
+        with corpus.listed(waiting.pop(0), DEFAULT) as listing:
+            items += [listing.refused] if listing.refused else []
+            for item in listing.items:
+                waiting.append(item) if isinstance(item, corpus.Folder) else items.append(item)
+
+    assert sorted(items, key=lambda item: item.path) == sorted(
+        find([root], DEFAULT), key=lambda item: item.path
+    )
+
+
+def test_a_listing_tells_an_empty_folder_from_one_that_is_none(tmp_path: Path) -> None:
+    """And from another folder that has taken its place, or a link to one."""
+    root = tree(tmp_path / "r", {"a.md": "a"})
+    (root / "empty").mkdir()
+    with corpus.listed(corpus.top(root, DEFAULT), DEFAULT) as listing:
+        _, inner = listing.items
+    assert isinstance(inner, corpus.Folder)
+
+    def names() -> frozenset[str]:
+        with corpus.listed(inner, DEFAULT) as listing:
+            return listing.names
+
+    n_open = n_descriptors()
+    assert names() == frozenset()
+    (root / "empty").rename(root / "other")
+    with pytest.raises(FileNotFoundError):
+        names()
+    (root / "empty").mkdir()
+    with pytest.raises(FileNotFoundError):
+        names()
+    (root / "empty").rmdir()
+    (root / "empty").symlink_to(root / "other")
+    with pytest.raises(OSError, match=r"."):
+        names()
+    assert n_open == n_descriptors()
+
+
+def test_only_the_file_that_was_found_is_read(tmp_path: Path) -> None:
+    """Not one of the same name, behind a link that has taken the place of a folder above."""
+    root = tree(tmp_path / "r", {"sub/a.md": PROSE})
+    tree(tmp_path / "outside", {"a.md": "not meant"})
+    (found,) = find([root], DEFAULT)
+    assert isinstance(found, Found)
+    (root / "sub").rename(tmp_path / "sub")
+    (root / "sub").symlink_to(tmp_path / "outside")
+
+    assert read(found, DEFAULT) == Skipped(path="r/sub/a.md", reason="changed")
+
+
+def test_patterns_of_the_settings(tmp_path: Path) -> None:
+    """They hold in every folder, and no ignore file in there undoes them."""
+    root = tree(
+        tmp_path / "r", {"a.md": PROSE, "b/drafts/c.md": "no", "b/.afterwordignore": "!drafts\n"}
+    )
+    rules = Rules(ignore=("drafts/",))
+
+    assert list(learned(root, rules=rules)) == ["r/a.md"]
+    (item,) = (item for item in documents([root], rules) if isinstance(item, Skipped))
+    assert (item.path, item.detail) == ("r/b/drafts/", "by the settings")
+
+
 # --- figures -------------------------------------------------------------------------------------
 
 

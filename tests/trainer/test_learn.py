@@ -111,6 +111,7 @@ def test_models_can_be_used_undone_exported_and_imported(
     def current() -> list[str]:
         return [m["id"] for m in records_of(trainer("models", "--json").stdout) if m["is_current"]]
 
+    trainer("use", "you-2")  # which may be no better, after a moment of learning
     assert current() == ["you-2"]
     assert "you-1 is in use again" in trainer("rollback").stdout
     assert current() == ["you-1"]

@@ -249,6 +249,20 @@ def test_what_detect_secrets_finds_we_find(tmp_path: Path) -> None:
         ("<password>Blue42Harbour!x</password>", ["assignment"]),
         ('setenv("API_KEY", "k3jx9vq2hd81mz0c")', ["assignment"]),
         ("https://anna:Blue42Harbour@example.org/", ["url"]),
+        ('password = "blorf quizzle 9 wumpet dranth"', ["assignment"]),
+        ('pwd = "harbouring quizzle 9"', ["assignment"]),
+        ("author:\n  skidelsky20031946\n", []),
+        ("passphrase: 'correct horse battery staple'", ["assignment"]),
+        ('"password": "enter your new password"', []),
+        ('password_help = "at least 8 letters"', []),
+        ('password = "{} of 8 letters"', []),
+        ("Password:\n\nXk9mPq2vLw8z\n", ["assignment"]),
+        ("**Password:**\nXk9mPq2vLw8z", ["assignment"]),
+        ("Password:\n\nXk9mPq2vLw8z is what she said", []),
+        ("passwords:\n  - Xk9!mPq2vLw8\n  - 'Blue42Harbour!x'\n- plain\n", ["assignment"] * 2),
+        ("if self.password:\n    self.check8\n", []),
+        ("if password:\n    return check_v8(password)\n", []),
+        ("tokens:\n  - harbour2\n  - violet4\n", []),
         ("paid with 4111 1111 1111 1111", []),  # too regular to be anybody's
         ("paid with 4539 5787 6362 1486", ["card"]),
         ("paid with 4539 5787 6362 1487", []),  # the check digit is wrong
@@ -312,7 +326,7 @@ def test_clean_text_loses_next_to_nothing() -> None:
         "a", "A1", "-", "=", "0", "4 ", "://", "://a:", "key", "key=", "password=", "pass ",
         "password: ", "-----BEGIN ", "-----BEGIN A-----\n", "-----END ", "ghp_", "sk-", "eyJ",
         "eyJa.", "DE89 ", "T0/B0/", "\n", "\\", '"', "key\"'`", "é", "😀", "a1B2",
-        "token=a1B2c3D4e5\n",
+        "token=a1B2c3D4e5\n", "key:\n- aaaakey:\n", "key:\n", "- aaaakey:\n", 'pass="', "pass='a ",
     ],
 )  # fmt: skip
 def test_no_input_takes_more_than_linear_work(unit: str) -> None:

@@ -1,12 +1,13 @@
 """The network as a predictor: which steps are taken, and what is kept of them."""
 
 import weakref
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from afterword_trainer.model.predictor import Symbols, prime
 from afterword_trainer.model.spec import NetworkSpec
-from afterword_trainer.model.step import NetworkPredictor, NumpyStep
+from afterword_trainer.model.step import NetworkPredictor, NumpyStep, needs_weights, open_step
 from numpy.typing import NDArray
 
 SPEC = NetworkSpec(n_symbols=260, layers=1, units=8, embedding=8)
@@ -66,6 +67,13 @@ def test_the_same_symbol_elsewhere_is_another_step() -> None:
 
     assert step.taken == b"abxaba"
     assert np.abs(fork.distribution() - other.distribution()).max() > 1e-4
+
+
+def test_without_a_graph_the_weights_are_needed() -> None:
+    """With one they are where LiteRT is missing, and nowhere else."""
+    assert needs_weights({})
+    assert isinstance(open_step(SPEC, WEIGHTS, {}), NumpyStep)
+    assert needs_weights({1: b"a graph"}) == (find_spec("ai_edge_litert") is None)
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -1,11 +1,22 @@
 """What is offered at the cursor, by predictors whose continuation is known."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from afterword_trainer.baselines import CharacterNgrams
 from afterword_trainer.model.alphabet import DOCUMENT, Alphabet
 from afterword_trainer.model.predictor import Distribution
-from afterword_trainer.model.suggestion import EAGERNESS, Policy, Rollout, cut, readable, suggest
+from afterword_trainer.model.suggestion import (
+    EAGERNESS,
+    Continuation,
+    Policy,
+    Rollout,
+    choices,
+    cut,
+    readable,
+    suggest,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -251,6 +262,100 @@ def test_a_rollout_can_be_followed_beyond_what_it_has_seen() -> None:
 
     assert all(rollout.follow(symbol) for symbol in b"word")
     assert not rollout.follow(ord("!"))
+
+
+# -- a list ------------------------------------------------------------------------------------
+
+
+def leading(text: str, sure: list[float], *, is_whole: bool = True) -> Continuation:
+    """A path that is `sure` of its first characters, and of each one after them by 0.99."""
+    reached = [1.0]
+    for number in range(len(text)):
+        reached.append(reached[-1] * (sure[number] if number < len(sure) else 0.99))
+    return Continuation(text, reached, is_whole)
+
+
+def listed(*paths: tuple[str, list[float]], n: int = 3, **policy: float) -> list[str]:
+    """What is offered of these paths, in a list."""
+    continuations = [leading(text, sure) for text, sure in paths]
+    found = choices(continuations, Policy(min_probability=policy.get("least", 0.1)), n)
+    assert all(continuations[i].text.startswith(one.text) for i, one in found.items())
+    return [suggestion.text for suggestion in found.values()]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        # The first one as `cut` has it, and of the others whole words.
+        ([("out of it", [0.9]), ("in the", [0.05, 0.3])], ["out of it", "in the"]),
+        ([("out of", [0.9, 0.9, 0.9, 0.9, 0.01]), ("above", [0.01])], ["out ", "above"]),
+        ([("river", [0.3, 0.5, 0.1]), ("day", [0.1, 0.1])], ["river", "day"]),
+        # Until they part; the first gets longer for it.
+        ([("out of", [0.9] * 4 + [0.3]), ("out in", [0.9] * 4 + [0.2])], ["out of", "out in"]),
+        # Unless it gets so improbable that the list is worth less than half.
+        ([("out of", [0.9] * 4 + [0.01]), ("out in", [0.9] * 4 + [0.01])], ["out "]),
+        ([("same", [0.5]), ("same", [0.5]), ("other", [0.1])], ["same", "other"]),
+        ([("it", [0.2]), ("its", [0.2, 0.9, 0.1])], ["it"]),
+        # What cannot be offered by itself is not first.
+        ([("improbable", [0.001]), ("likely", [0.3])], ["likely", "improbable"]),
+        ([("", []), ("likely", [0.3])], ["likely"]),
+        # Beginnings that say nothing: blanks, marks.
+        ([(" of the", [0.3, 0.3, 0.9, 0.9, 0.01])], [" of "]),
+        ([(". The end", [0.3, 0.3, 0.01])], [". The"]),
+        ([("  ", [0.9, 0.9])], ["  "]),
+        ([("):", [0.3])], ["):"]),
+        ([("日本語", [0.3, 0.3, 0.01])], ["日本"]),  # no blank is there to be waited for
+        ([], []),
+    ],
+)
+def test_a_list_has_whole_words_that_differ(
+    paths: list[tuple[str, list[float]]], expected: list[str]
+) -> None:
+    """None begins with another, and the first is the one that would be offered alone."""
+    assert listed(*paths) == expected
+
+
+def test_a_list_has_the_best_and_no_more_than_wanted() -> None:
+    """However the others are sorted."""
+    words = [("best", [0.4]), ("rare", [0.01]), ("good", [0.2]), ("fair", [0.1])]
+
+    assert listed(*words) == ["best", "good", "fair"]
+    assert listed(*words, n=1) == ["best"]
+
+
+def test_a_word_of_which_the_end_was_not_read_is_in_no_list() -> None:
+    """It would end anywhere; but the first one is in it all the same."""
+    half = leading("improbab", [0.1], is_whole=False)
+    found = choices([leading("likely", [0.5]), half], CHATTY, 3)
+
+    assert [suggestion.text for suggestion in found.values()] == ["likely"]
+    assert choices([half], CHATTY, 3)[0].text == "improbab"  # what is shown without a list stays
+    assert readable(Rollout(path("ab", 0.5)), ALPHABET, CHATTY).is_whole
+    assert not readable(Rollout(path("abcdefgh", 0.5)), ALPHABET, CHATTY).is_whole
+
+
+@given(
+    paths=st.lists(
+        st.tuples(
+            st.text("ab c.日", max_size=8), st.lists(st.floats(0.01, 1), min_size=8, max_size=8)
+        ),
+        max_size=6,
+    ),
+    least=st.sampled_from([0.0, 0.1, 1.0]),
+)
+def test_no_line_of_a_list_begins_with_another(
+    paths: list[tuple[str, list[float]]], least: float
+) -> None:
+    """Whatever is expected; and a word is never cut."""
+    found = listed(*paths, least=least)
+
+    assert not any(other.startswith(one) for one, other in permutations(found, 2))
+    for one in found:
+        assert len(one) >= 2
+        assert any(
+            text.startswith(one) and not (one[-1] in "abc" and text[len(one) :][:1] in [*"abc"])
+            for text, _ in paths
+        )
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ Teach Afterword your own writing. Everything stays on this machine.
   trainer learn ~/notes       learn it: about five minutes, with a score at the end
   trainer sample              let the model write
   trainer report              see how it went, as a page
+  trainer forget ~/notes/x    forget a file or folder, in the weights too
 """
 
 LEARN = """\
@@ -38,6 +39,23 @@ Ctrl-C keeps the best so far; the same command goes on from there.
   trainer learn ~/notes                     about five minutes
   trainer learn ~/notes thesis.tex --minutes 20
   trainer learn ~/notes --cell gru          another kind of unit, to compare in the report
+"""
+
+UPDATE = """\
+Go on from the model in use with what is new in PATH since, and a share of what is older. The new
+model takes its place only if it is better at what you wrote last; else nothing changes.
+Ctrl-C keeps a checkpoint; the same command goes on from there.
+
+  trainer update ~/notes
+"""
+
+FORGET = """\
+Forget a file or folder: nothing reads it again, every model that ever saw it is deleted, and one is
+made anew without it, which takes as long as learning. `trainer learn PATH` takes it back.
+Ctrl-C is safe at any moment; the same command goes on from there.
+
+  trainer forget ~/notes/diary.md --dry-run   what would go
+  trainer forget ~/notes/diary.md
 """
 
 PRETRAIN = """\
@@ -83,6 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
     options = parser.parse_args(arguments)
     obey_signals()
+    if getattr(options, "background", False):
+        from afterword_trainer import background, machine
+
+        # Before numpy and TensorFlow start threads, which inherit it.
+        background.limit_threads(options.threads or machine.cores())
+        background.step_back()
     try:
         from afterword_trainer import commands
 
@@ -152,9 +176,11 @@ def build_parser() -> argparse.ArgumentParser:
         default="auto",
         help="of matrix products (auto: whichever is measured to be faster)",
     )
+    _add_threads(model)
     model.add_argument("--no-activate", action="store_true", help="keep using the model in use")
     _add_json(learn)
 
+    _add_update(verbs)
     _add_pretrain(verbs)
 
     evaluate = verbs.add_parser(
@@ -197,11 +223,16 @@ def build_parser() -> argparse.ArgumentParser:
 
     models = verbs.add_parser("models", help="the models that there are")
     _add_json(models)
+    history = verbs.add_parser(
+        "history", help="what was learned when, with scores before and after"
+    )
+    _add_json(history)
     use = verbs.add_parser("use", help="put a model to use")
     use.add_argument("model", metavar="MODEL")
     verbs.add_parser("rollback", help="go back to the model that was in use before")
     remove = verbs.add_parser("remove", help="delete a model that is not in use")
     remove.add_argument("model", metavar="MODEL")
+    _add_forget(verbs)
     export = verbs.add_parser("export", help="write the model in use to a file")
     export.add_argument("file", type=Path, metavar="FILE")
     export.add_argument(
@@ -220,6 +251,39 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--open", action="store_true", help="open it in the browser")
     _add_model(report)
     return parser
+
+
+def _add_update(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    update = verbs.add_parser(
+        "update",
+        help="go on from the model in use with what is new: the daemon does it when all is quiet",
+        description=UPDATE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_corpus_options(update)
+    update.add_argument(
+        "--background", action="store_true", help="step back behind everything else that runs"
+    )
+    update.add_argument("--symbols", type=_symbols, help="to train on (two passes over the text)")
+    update.add_argument("--seed", type=_seed, default=0, help="of everything random (0)")
+    update.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="see `learn`"
+    )
+    _add_threads(update)
+    _add_json(update)
+
+
+def _add_forget(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    forget = verbs.add_parser(
+        "forget",
+        help="forget a file or folder: at once, and then in the weights",
+        description=FORGET,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    forget.add_argument("path", type=_path, metavar="PATH", help="a file or folder, there or not")
+    forget.add_argument("--dry-run", action="store_true", help="only say what would go")
+    forget.add_argument("--yes", action="store_true", help="without being asked")
+    _add_json(forget)
 
 
 def _add_pretrain(verbs: "argparse._SubParsersAction[Parser]") -> None:
@@ -265,6 +329,12 @@ def _add_corpus_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pdf", action="store_true", help="read PDF files too")
 
 
+def _add_threads(parser: "argparse._ActionsContainer") -> None:
+    parser.add_argument(
+        "--threads", type=_threads, help="(one for each core; 1: the same weights every time)"
+    )
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="MODEL", help="another model than the one in use")
 
@@ -283,6 +353,7 @@ def _path(text: str) -> Path:
 _minutes = number(0.4, 10_000, float)  # in less, nothing but starting up would be done
 _epochs = number(0.001, 10_000, float)
 _share = number(0, 0.95, float)
+_threads = number(1, 64, int)
 _count = number(1, 100_000_000, int)
 _symbols = number(1_000, 10**12, int)
 _seed = number(0, 2**31 - 1, int)

@@ -12,10 +12,11 @@ import stat
 import struct
 from array import array
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import pairwise
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal
 
 from afterword_trainer import formats, ignore, secrets
@@ -72,6 +73,9 @@ class Rules:
     small_file_chars: int = 20_000
     many_secrets: int = 3
     min_repeat_chars: int = 80  # shorter paragraphs repeat by nature: "}" or "Best wishes,"
+    # Patterns as in .gitignore, for every folder that the user names; no ignore file in there can
+    # undo them.
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,8 @@ class Found:
     modified_ns: int
     kind: str  # of `formats`: "text", "notebook", "mail" ...
     named: bool  # by the user, rather than found in a folder
+    # As it was found. What is read must be that very file: a link may take a folder's place above.
+    status: os.stat_result | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> str:
@@ -111,6 +117,37 @@ class Document:
     digest: str  # BLAKE2b of the text before paragraphs that other documents hold were dropped
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder to be listed, with what is known of it from above."""
+
+    path: str  # absolute
+    n_above: int  # as in Found
+    ignored: Ignore  # the patterns in force in it; of its own ignore files once it is listed
+    unwanted: Ignore  # those of Rules
+    named: bool = False
+    identity: tuple[int, int] | None = None  # device and inode, as its parent's listing has them
+    in_mail: bool = False  # one of the three folders of a Maildir
+    is_mail: bool = False  # a Maildir; known once it is listed, as is the next
+    is_project: bool = False  # build tools work in it
+
+    def skipped(self, reason: Reason, detail: str = "") -> Skipped:
+        """This folder, as one that is not learned."""
+        path = _printable(self.path[self.n_above :])
+        return Skipped(path=path.rstrip("/") + "/", reason=reason, detail=detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What one folder holds."""
+
+    folder: Folder  # with what the listing tells of it
+    identity: tuple[int, int]  # its device and inode
+    names: frozenset[str]
+    refused: Skipped | None  # why nothing in it is learned; then there are no items
+    items: Iterator[Folder | Found | Skipped]  # by name, while it is listed
+
+
 Roots = Iterable[str | os.PathLike[str]]  # files and folders that the user names
 
 
@@ -136,6 +173,64 @@ def documents(roots: Roots, rules: Rules) -> Iterator[Document | Skipped]:
 def find(roots: Roots, rules: Rules) -> list[Found | Skipped]:
     """The files below `roots` that may be learned, and what was passed over by its name."""
     return list(_walk(roots, rules))
+
+
+def top(root: str | os.PathLike[str], rules: Rules) -> Folder:
+    """A folder that the user names, for `listed`; it need not be there."""
+    path = Path(os.path.abspath(root))  # noqa: PTH100 - keeps links' names
+    return Folder(
+        path=str(path),
+        n_above=_n_above(path),
+        ignored=_ignored_above(path),
+        unwanted=Ignore().within(str(path), ignore.OURS, rules.ignore),
+        named=True,
+    )
+
+
+@contextmanager
+def listed(folder: Folder, rules: Rules) -> Iterator[Listing]:
+    """One folder's entries, judged by name and status; no file in it is opened but ignore files.
+
+    For whoever goes from folder to folder by itself; a file with several names counts as several.
+    Raises OSError if it cannot be listed, FileNotFoundError also if another folder has taken the
+    place of the one that its parent's listing named.
+    """
+    follow = 0 if folder.named else os.O_NOFOLLOW
+    descriptor = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow)
+    try:
+        status = os.fstat(descriptor)
+        identity = (status.st_dev, status.st_ino)
+        if folder.identity not in (None, identity):
+            raise FileNotFoundError(errno.ENOENT, "another folder has taken its place")
+        names = frozenset(os.listdir(descriptor))  # noqa: PTH208 - a Path has no descriptor
+        refused = _folder_refused(folder, names, rules)
+        if not refused:
+            folder = _told_by_listing(folder, names)
+        yield Listing(
+            folder=folder,
+            identity=identity,
+            names=names,
+            refused=refused,
+            items=iter(()) if refused else _judged_entries(descriptor, names, folder, rules),
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _judged_entries(
+    descriptor: int, names: Collection[str], folder: Folder, rules: Rules
+) -> Iterator[Folder | Found | Skipped]:
+    # One at a time: a folder may hold more than one would keep in memory.
+    for name in sorted(names):
+        item = _judged_entry(descriptor, name, folder, rules)
+        if item is not None:
+            yield item
+
+
+def found_again(folder: Folder, name: str, status: os.stat_result, rules: Rules) -> Found | Skipped:
+    """A file that a listing of `folder` has found before, as it is now by its `status`."""
+    path = folder.path.rstrip("/") + "/" + name
+    return _judged(path, folder.n_above, status, rules, named=False, in_mail=folder.in_mail)
 
 
 def read(found: Found, rules: Rules) -> Document | Skipped:
@@ -236,30 +331,13 @@ _KINDS = {
 _KIND_NAMES = ("text", *_KINDS.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Folder:
-    """A folder to be listed; `_listed` fills in what its listing tells."""
-
-    path: str
-    n_above: int  # as in Found
-    ignored: Ignore  # the patterns in force above it, then in it
-    named: bool = False
-    in_mail: bool = False  # one of the three folders of a Maildir
-    is_mail: bool = False  # a Maildir
-    is_project: bool = False  # build tools work in it
-
-    def skipped(self, reason: Reason, detail: str = "") -> Skipped:
-        path = _printable(self.path[self.n_above :])
-        return Skipped(path=path.rstrip("/") + "/", reason=reason, detail=detail)
-
-
 def _walk(roots: Roots, rules: Rules) -> Iterator[Found | Skipped]:
     # Files first, then outer folders before inner ones: whatever two roots share is found once,
     # under the same path in whatever order they were given.
     absolute = {Path(os.path.abspath(root)) for root in roots}  # noqa: PTH100 - keeps links' names
     paths = sorted(absolute, key=lambda path: (len(path.parts), path))
     seen: set[tuple[int, int]] = set()  # of folders, and of files with more than one name
-    folders: list[_Folder] = []
+    folders: list[Folder] = []
     for path in paths:
         try:
             status = path.stat()
@@ -272,11 +350,7 @@ def _walk(roots: Roots, rules: Rules) -> Iterator[Found | Skipped]:
             )
             continue
         if stat.S_ISDIR(status.st_mode):
-            folders.append(
-                _Folder(
-                    path=str(path), n_above=_n_above(path), ignored=_ignored_above(path), named=True
-                )
-            )
+            folders.append(top(path, rules))
             continue
         # A link that the user names is meant, unlike one that lies in a folder. The file is
         # called by its folder too, as if the folder had been named.
@@ -296,39 +370,47 @@ def _n_above(root: Path) -> int:
 
 
 def _walk_folder(
-    root: _Folder, rules: Rules, seen: set[tuple[int, int]]
+    root: Folder, rules: Rules, seen: set[tuple[int, int]]
 ) -> Iterator[Found | Skipped]:
     """Depth first with a stack of our own, so that no depth of folders is too deep."""
     stack = [root]
     while stack:
         folder = stack.pop()
+        inner: list[Folder] = []
         try:
-            status = Path(folder.path).stat(follow_symlinks=folder.named)
-            with os.scandir(folder.path) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            with listed(folder, rules) as listing:
+                if listing.identity in seen:
+                    yield folder.skipped("duplicate", "this folder is reached in two ways")
+                    continue
+                seen.add(listing.identity)
+                if listing.refused:
+                    yield listing.refused
+                for item in listing.items:
+                    if isinstance(item, Folder):
+                        inner.append(item)
+                    elif isinstance(item, Found) and _is_seen(item, seen):
+                        detail = "the same file by another name"
+                        yield Skipped(path=item.path, reason="duplicate", detail=detail)
+                    else:
+                        yield item
         except OSError as error:
             yield folder.skipped(_reason_of(error), error.strerror or "")
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            yield folder.skipped("duplicate", "this folder is reached in two ways")
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        names = {entry.name for entry in entries}
-        if skipped := _folder_refused(folder, names, rules):
-            yield skipped
-            continue
-        folder = _listed(folder, names)
-        inner: list[_Folder] = []
-        for entry in entries:
-            item = _judged_entry(entry, folder, rules, seen)
-            if isinstance(item, _Folder):
-                inner.append(item)
-            elif item is not None:
-                yield item
         stack += reversed(inner)
 
 
-def _listed(folder: _Folder, names: Collection[str]) -> _Folder:
+def _is_seen(found: Found, seen: set[tuple[int, int]]) -> bool:
+    """Whether the file was there by another name; it has been from now on."""
+    if found.status is None:
+        return False
+    identity = (found.status.st_dev, found.status.st_ino)
+    if identity in seen:
+        return True
+    if found.status.st_nlink > 1:
+        seen.add(identity)
+    return False
+
+
+def _told_by_listing(folder: Folder, names: Collection[str]) -> Folder:
     ignored = folder.ignored
     for kind in (ignore.GIT, ignore.OURS):
         if kind in names:
@@ -341,7 +423,7 @@ def _listed(folder: _Folder, names: Collection[str]) -> _Folder:
     )
 
 
-def _folder_refused(folder: _Folder, names: Collection[str], rules: Rules) -> Skipped | None:
+def _folder_refused(folder: Folder, names: Collection[str], rules: Rules) -> Skipped | None:
     """Why nothing below a folder is learned, by what lies in it."""
     if ignore.OPT_OUT_FILE in names:
         return folder.skipped("opted-out", f"it holds {ignore.OPT_OUT_FILE}")
@@ -364,41 +446,43 @@ def _is_opted_out(folder: Path) -> bool:
 
 
 def _judged_entry(
-    entry: os.DirEntry[str], folder: _Folder, rules: Rules, seen: set[tuple[int, int]]
-) -> _Folder | Found | Skipped | None:
+    descriptor: int, name: str, folder: Folder, rules: Rules
+) -> Folder | Found | Skipped | None:
     """What becomes of one entry of a folder; None for what goes without saying."""
-    if entry.name in (".git", ignore.GIT, ignore.OURS):
+    if name in (".git", ignore.GIT, ignore.OURS):
         return None
-    path = entry.path
+    path = folder.path.rstrip("/") + "/" + name
     shown = _printable(path[folder.n_above :])
     try:
-        is_link, is_folder = entry.is_symlink(), entry.is_dir(follow_symlinks=False)
-        status = entry.stat(follow_symlinks=False)
+        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
     except OSError as error:
         return Skipped(path=shown, reason=_reason_of(error), detail=error.strerror or "")
-    if is_link:
+    if stat.S_ISLNK(status.st_mode):
         return Skipped(path=shown, reason="link")
+    is_folder = stat.S_ISDIR(status.st_mode)
     excluded_by = folder.ignored.excludes(path, is_folder=is_folder)
+    if not excluded_by and folder.unwanted.excludes(path, is_folder=is_folder):
+        excluded_by = "the settings"
     if is_folder:
-        inner = _Folder(
-            path=path, n_above=folder.n_above, ignored=folder.ignored, in_mail=folder.is_mail
+        inner = Folder(
+            path=path,
+            n_above=folder.n_above,
+            ignored=folder.ignored,
+            unwanted=folder.unwanted,
+            identity=(status.st_dev, status.st_ino),
+            in_mail=folder.is_mail,
         )
         if secrets.is_secret_file(shown):
             return inner.skipped("secret-file")
-        if reason := ignore.foreign_folder(entry.name, in_project=folder.is_project):
+        if reason := ignore.foreign_folder(name, in_project=folder.is_project):
             return inner.skipped(reason)
         return inner.skipped("ignored", f"by {excluded_by}") if excluded_by else inner
     if secrets.is_secret_file(shown):
         return Skipped(path=shown, reason="secret-file")
-    if (reason := ignore.foreign_file(entry.name)) and not folder.in_mail:
+    if (reason := ignore.foreign_file(name)) and not folder.in_mail:
         return Skipped(path=shown, reason=reason)
     if excluded_by:
         return Skipped(path=shown, reason="ignored", detail=f"by {excluded_by}")
-    identity = (status.st_dev, status.st_ino)
-    if identity in seen:
-        return Skipped(path=shown, reason="duplicate", detail="the same file by another name")
-    if status.st_nlink > 1:
-        seen.add(identity)
     return _judged(path, folder.n_above, status, rules, named=False, in_mail=folder.in_mail)
 
 
@@ -421,17 +505,26 @@ def _judged(
         return skipped("special")
     if secrets.is_secret_file(shown):
         return skipped("secret-file")
-    kind = "mail" if in_mail else _KINDS.get(PurePath(path).suffix.lower(), "text")
+    kind = "mail" if in_mail else _KINDS.get(_suffix(path).lower(), "text")
     if kind in ("mail", "mailbox") and not rules.mail:
         return skipped("mail")
     if kind == "pdf" and not rules.pdf:
         return skipped("pdf")
     found = Found(
-        file=path, n_above=n_above, modified_ns=status.st_mtime_ns, kind=kind, named=named
+        file=path,
+        n_above=n_above,
+        modified_ns=status.st_mtime_ns,
+        kind=kind,
+        named=named,
+        status=status,
     )
     if status.st_size > _cap(found, rules):
         return skipped("too-large", _too_large(found, rules))
     return found
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1]  # noqa: PTH122 - a Path for each of 100,000 files takes 0.5 s
 
 
 def _cap(found: Found, rules: Rules) -> int:
@@ -532,7 +625,10 @@ _N_HEAD = 8192  # bytes that tell text from the many large files that are none
 def _document(found: Found, rules: Rules) -> Document:
     try:
         data, status = _bytes_of(
-            found.file, at_most=_cap(found, rules), text_only=found.kind == "text"
+            found.file,
+            at_most=_cap(found, rules),
+            text_only=found.kind == "text",
+            listed=found.status,
         )
     except OSError as error:
         raise _Skip(_reason_of(error), error.strerror or "") from error
@@ -569,8 +665,12 @@ def _document(found: Found, rules: Rules) -> Document:
     )
 
 
-def _bytes_of(file: str, *, at_most: int, text_only: bool = False) -> tuple[bytes, os.stat_result]:
+def _bytes_of(
+    file: str, *, at_most: int, text_only: bool = False, listed: os.stat_result | None = None
+) -> tuple[bytes, os.stat_result]:
     """All bytes of a regular file and its status, never waiting and never following a link.
+
+    Where `listed` is given, only of the file of that status.
 
     Raises OSError, OverflowError for a file over the cap, and _Skip.
     """
@@ -581,6 +681,8 @@ def _bytes_of(file: str, *, at_most: int, text_only: bool = False) -> tuple[byte
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise _Skip("special")
+        if listed and (before.st_dev, before.st_ino) != (listed.st_dev, listed.st_ino):
+            raise _Skip("changed")
         if before.st_size > at_most:
             raise OverflowError
         with os.fdopen(descriptor, "rb", closefd=False) as stream:

@@ -310,6 +310,16 @@ def open_nothing() -> int:
     return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
 
+def tell_kernel(path: Path, value: int) -> None:
+    """Write a number to a file of the kernel's, below /proc: a setting, and no state of ours."""
+    with explained(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"%d" % value)
+        finally:
+            os.close(descriptor)
+
+
 # -- room and locks ----------------------------------------------------------------------------
 
 

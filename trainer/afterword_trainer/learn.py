@@ -1,95 +1,65 @@
 """The main job: a folder of the user's own files in, a model on the shelf out.
 
-    read -> train -> export -> score -> publish
+    read -> train -> export -> judge -> score -> publish
 
-Puts the other rooms together and holds the promise of `--minutes`. Knows nothing of terminals:
-what happens is told in records to whoever listens.
+Three ways in, one way through: `learn` takes all of the text by the user's order, `update` what is
+new of it, `rebuild` all of it once more without what was forgotten. Puts the other rooms together
+and holds the promise of `--minutes`. Knows nothing of terminals: what happens is told in records
+to whoever listens.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
-from importlib.metadata import version
-from itertools import islice
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from afterword_trainer import (
+    audit,
     base,
-    corpus,
+    candidate,
     durable,
     evaluation,
     experts,
-    machine,
-    portrait,
+    gate,
+    ledger,
+    plan,
+    reading,
     records,
     stream,
-    tuning,
 )
-from afterword_trainer.evaluation import Options
-from afterword_trainer.model.alphabet import MAX_CHARACTERS, MOST_NEW, Alphabet
-from afterword_trainer.model.bundle import Bundle, remembered, require_fits
-from afterword_trainer.model.predictor import Predictor
-from afterword_trainer.model.spec import Cell, NetworkSpec
+from afterword_trainer.evaluation import Expert, Options
+from afterword_trainer.forgotten import Forgotten
+from afterword_trainer.gate import Verdict
+from afterword_trainer.model.bundle import Bundle, BundleCorruptError
 from afterword_trainer.paths import Paths
-from afterword_trainer.run import (
-    Listener,
-    Run,
-    Trained,
-    carry_out,
-    checkpoint_in,
-    make_room,
-)
+from afterword_trainer.plan import Clock, LearnError, Plan, Request
+from afterword_trainer.reading import Source, Text
+from afterword_trainer.registry import Registry, salted
+from afterword_trainer.run import Listener, Trained, make_room
 from afterword_trainer.scores import Table
 from afterword_trainer.shelf import Shelf
 
-if TYPE_CHECKING:
-    from afterword_trainer.training import Recipe, Start
-
 # Checkpoints, the finished model, the text; a full disk is better met before an hour's work.
 LEAST_FREE_BYTES = 500_000_000
-
-MOST_FOLDERS = 100  # that a model remembers by name, the largest; its report shows a dozen
-
-
-class LearnError(Exception):
-    """The request cannot be carried out; one sentence with its remedy."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What `trainer learn` was asked for."""
-
-    roots: Sequence[Path]
-    rules: corpus.Rules
-    minutes: float | None = None
-    epochs: float | None = None
-    origin: Literal["base", "current", "scratch"] = "base"
-    # None: as the model that training starts from has it; from scratch, LSTM, `layers_for`, 512.
-    cell: Cell | None = None
-    layers: int | None = None
-    units: int | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: measured
-    dropout: float | None = None
-    seed: int = 0
-    activate: bool = True
-    command: str = ""  # as it was typed, for the report
+TEXT = "text"  # in the folder of runs: what is learned
+LOCK = "lock"  # likewise: held by whoever trains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """What came of it."""
 
-    id: str
-    table: Table | None  # the model beside the baselines; None if nobody waited for it
-    interrupted: bool  # training had not ended; the same request goes on from here
-    active: bool
+    id: str | None  # of the model; None if none was put on the shelf
+    table: Table | None = None  # the model beside the baselines; None if nobody waited for it
+    interrupted: bool = False  # training had not ended; the same request goes on from here
+    active: bool = False
     previous: str | None  # the model that was in use before
-    base_bits: records.BaseBits | None  # how much of the base's knowledge is kept
+    base_bits: records.BaseBits | None = None  # how much of the base's knowledge is kept
+    verdict: Verdict | None = None  # of the gate; None if there was nothing to compare with
+    n_new: int = 0  # characters that were not learned before
+    n_left: int = 0  # characters of new text for which there was no room this time
 
 
 def learn(
@@ -97,310 +67,245 @@ def learn(
 ) -> Learned:
     """Learn `request.roots` and put the model on the shelf of `paths`.
 
-    `started` is when the promise of minutes began, on the monotonic clock. Whatever happens, the
-    models on the shelf stay as they are; a checkpoint lets a second call go on where a killed one
-    was. Raises LearnError, stream.TooLittleError, records.TrainingError, durable.StateError,
+    It is put to use if it is better, as it serves, than the one in use. `started` is when the
+    promise of minutes began, on the monotonic clock. Whatever happens, the models on the shelf
+    stay as they are; a checkpoint lets a second call go on where a killed one was. Raises
+    LearnError, stream.TooLittleError, records.TrainingError, durable.StateError,
     bundle.BundleError; KeyboardInterrupt if it is interrupted before anything was learned.
     """
-    plan = _plan(request, paths, time.monotonic() if started is None else started)
-    shelf, before = plan.shelf, plan.before
-    with durable.locked(paths.runs / "lock"):
-        durable.retire(paths.runs / TEXT)
-        make_room(paths.runs, LEAST_FREE_BYTES)
-        text = _read(plan, listener)
-        trained, parent = _train(plan, text, listener)
-        bundle = _export(shelf.next_id(), text, trained, parent)
-        known = _known(text, plan.clock)
-        parts = experts.of_bundle(bundle, known)
-        table = _score(parts, known, text, listener, plan.clock)
-        bundle = replace(
-            bundle,
-            scores=_scores(table),
-            provenance=_provenance(plan, text, trained, table, parts[0].make()),
-        )
-        new_id = shelf.publish(bundle)
-        takes_over = before is None or _takes_over(trained.run, before)
-        active = request.activate and (takes_over or not trained.interrupted)
-        if active:
-            shelf.use(new_id)
-        for old_id in (*_superseded(shelf, new_id, trained.run.id), *shelf.prune()):
-            listener.on_deleted(old_id)
-        if not trained.interrupted:
-            durable.retire(trained.run.checkpoint)
-        durable.retire(text.prepared.folder)  # quickly made again; no text is left lying about
-    return Learned(
-        id=new_id,
-        table=table,
-        interrupted=trained.interrupted,
-        active=active,
-        previous=before.id if before else None,
-        base_bits=next((r for r in trained.told if isinstance(r, records.BaseBits)), None),
-    )
+    planned = plan.make(request, paths, time.monotonic() if started is None else started)
+    with _at_work(planned, listener) as (source, listener):
+        notices = []
+        if request.work == "learned":
+            for path in source.forgotten.remove(*request.roots):
+                notices.append(f"{path} had been forgotten; it is learned again, as you ask")
+        text = reading.everything(source, planned.parent.alphabet if planned.parent else None)
+        source.registry.save()
+        return _learned(planned, replace(text, notices=notices), source, listener)
 
 
-def layers_for(minutes: float | None) -> int:
-    """From scratch, one layer learns twice as fast, two learn more in the end.
+def update(request: Request, paths: Paths, listener: Listener) -> Learned:
+    """Go on from the model in use with what is new in `request.roots`.
 
-    On tinyshakespeare, 512 units each: after one minute 2.12 bits per character with one layer
-    against 2.45 with two; after two and a half 1.99, where a wider layer (768) had 2.00.
+    The new model is published and put to use if the gate lets it pass; else nothing is left of it
+    but a line in the ledger. Raises as `learn`.
     """
-    return 1 if minutes is not None and minutes < 6 else 2
+    planned = plan.make(request, paths, time.monotonic())
+    if planned.parent is None or planned.before is None:
+        raise LearnError("there is no model to go on from; `trainer learn PATH` makes one")
+    before = planned.before
+    with _at_work(planned, listener) as (source, listener):
+        try:
+            found = reading.news(source, planned.parent, request.seed)
+        except stream.TooLittleError:
+            found = 0
+        if isinstance(found, int):
+            durable.retire(paths.runs / TEXT)
+            return Learned(id=None, previous=before.id, n_new=found)
+        source.registry.save()
+        try:
+            return _learned(planned, found, source, listener)
+        except (records.TrainingError, BundleCorruptError) as error:
+            # Weights that are no numbers, for one: not a model, but worth a line.
+            verdict = Verdict(accepted=False, sentence=str(error), reasons=("weights",))
+            _write_down(planned, found, source, None, "rejected", verdict)
+            durable.retire(paths.runs / TEXT)
+            return Learned(id=None, previous=before.id, verdict=verdict, n_new=found.n_new)
 
 
-def flattery(model: str, n_known: int) -> str:
-    """What to say when a model is scored on text that it knows."""
-    return f"{model} has learned {n_known} of the documents it is scored on, which flatters it"
+# -- one way through ---------------------------------------------------------------------------
 
 
-# -- what the steps hand on --------------------------------------------------------------------
+def _learned(planned: Plan, text: Text, source: Source, listener: Listener) -> Learned:
+    request, shelf, before = planned.request, planned.shelf, planned.before
+    trained, parent = candidate.train(planned, text, listener)
+    outcome = Learned(
+        id=None,
+        previous=before.id if before else None,
+        interrupted=trained.interrupted,
+        base_bits=next((r for r in trained.told if isinstance(r, records.BaseBits)), None),
+        n_new=text.n_new,
+        n_left=text.n_left,
+    )
+    if trained.interrupted and request.work != "learned":
+        durable.retire(text.prepared.folder)
+        return outcome  # nobody waits for it; the next call goes on from the checkpoint
 
+    # 1) the model, and whether it is better than the one in use
+    bundle = candidate.export(shelf.next_id(), text, trained, parent)
+    known = _known(text, planned.clock)
+    parts = experts.of_bundle(bundle, known)
+    secrets = audit.audit(bundle, _base(planned), text.hits, request.seed)
+    problems: dict[gate.Reason, str] = {}
+    if secrets and not secrets.passed:
+        problems["audit"] = (
+            f"it has learned secrets from your files by heart ({secrets.n_learned} of "
+            f"{secrets.n_secrets}, mean exposure {secrets.mean:.1f} bits); they stand somewhere in "
+            "a form that no rule knows"
+        )
+    verdict = None
+    if not trained.interrupted:
+        verdict = _verdict(planned, text, bundle, problems, parts[0], known, trained, listener)
+    if problems and verdict is None:
+        verdict = gate.refused(problems)
+    if verdict is None and before and request.work != "learned":
+        durable.retire(text.prepared.folder)
+        return replace(outcome, interrupted=True)  # what was not measured does not go live
+    rejected = verdict is not None and not verdict.accepted
+    if verdict and rejected and (problems or request.work == "updated"):
+        _write_down(planned, text, source, None, "rejected", verdict, trained)
+        durable.retire(trained.run.checkpoint)
+        durable.retire(text.prepared.folder)
+        return replace(outcome, verdict=verdict)
 
-class _Clock:
-    """The promise: when it began, and how much of it is for what."""
+    # 2) its scores, for people
+    table = None
+    if request.work == "learned":
+        table = _score(parts, known, text, listener, planned.clock)
+    facts = candidate.provenance(planned, text, trained, table, parts[0].make())
+    facts["verdict"] = verdict.to_json() if verdict else None
+    facts["audit"] = secrets.to_json() if secrets else None
+    bundle = replace(bundle, scores=_scores(table, verdict), provenance=facts)
 
-    def __init__(self, started: float, minutes: float | None, *, is_fine_tuning: bool) -> None:
-        self._end = None if minutes is None else started + 60 * minutes
-        self._closing_s = 0.0
-        if minutes is not None:
-            # Export takes five seconds; the scores are steadier the longer they may take, to a
-            # point; and what was fine-tuned is compared with its start a few times.
-            self._closing_s = min(26.0, 6.5 + 0.08 * 60 * minutes)
-            self._closing_s += is_fine_tuning * min(8.0, 0.06 * 60 * minutes)
-
-    def deadline(self) -> float | None:
-        """When training has to end, so that the rest is done in time."""
-        return None if self._end is None else self._end - self._closing_s
-
-    def left_s(self) -> float | None:
-        """Until everything has to end; None if nothing was promised."""
-        return None if self._end is None else self._end - time.monotonic()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """A request of which nothing is left that could be refused."""
-
-    request: Request
-    paths: Paths
-    shelf: Shelf
-    before: Bundle | None  # the model in use
-    parent: Bundle | None  # the model that training starts from
-    why_scratch: str | None  # why there is none, where one was asked for
-    clock: _Clock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Text:
-    """What was read, in figures and on disk."""
-
-    prepared: stream.Prepared
-    summary: corpus.Summary
+    # 3) on the shelf, and in use
+    _require_not_forgotten(source)
+    new_id = shelf.publish(bundle)
+    takes_over = before is None or _takes_over(trained, before)
+    active = request.activate and not rejected and (takes_over or not trained.interrupted)
+    # Before it is used: what is in use can always be made anew, without what is to be forgotten.
+    what: ledger.What = "rejected" if rejected else request.work
+    _write_down(planned, text, source, new_id, what, verdict, trained)
+    if active:
+        shelf.use(new_id)
+    for old_id in (*_superseded(shelf, new_id, trained.run.id), *shelf.prune()):
+        listener.on_deleted(old_id)
+    if not trained.interrupted:
+        durable.retire(trained.run.checkpoint)
+    durable.retire(text.prepared.folder)  # quickly made again; no text is left lying about
+    return replace(outcome, id=new_id, table=table, active=active, verdict=verdict)
 
 
 class _StoppedError(Exception):
     """The user does not want to wait for the scores."""
 
 
-# -- the steps ---------------------------------------------------------------------------------
-
-TEXT = "text"  # in the folder of runs: what is learned
-
-
-def _plan(request: Request, paths: Paths, started: float) -> _Plan:
-    """What will be done, all of it possible. Raises LearnError, BundleError, StateError."""
-    shelf = Shelf(paths.models, paths.base)
-    before, _ = shelf.current()
-    parent, why_scratch = _parent(request, paths, before)
-    most = parent.alphabet.size + MOST_NEW if parent else Alphabet().size + MAX_CHARACTERS
-    require_fits(_spec(request, parent, most))
-    return _Plan(
-        request=request,
-        paths=paths,
-        shelf=shelf,
-        before=before,
-        parent=parent,
-        why_scratch=why_scratch,
-        clock=_Clock(started, request.minutes, is_fine_tuning=parent is not None),
-    )
+class ForgottenMeanwhileError(LearnError):
+    """Something was forgotten while it was learned."""
 
 
-def _parent(
-    request: Request, paths: Paths, current: Bundle | None
-) -> tuple[Bundle | None, str | None]:
-    """The model that training starts from, and why it is none where one was asked for.
-
-    Raises LearnError if there is no current model of that shape, BundleError if there is no base.
-    """
-    shape = (request.cell, request.layers, request.units)
-    if request.origin == "scratch":
-        return None, None
-    if request.origin == "base":
-        if any(shape) and not base.exists(paths.base):
-            return None, "there is no base model, so this starts from scratch"
-        parent = base.load(paths.base)
-    elif current is None:
-        raise LearnError("there is no current model to start from; leave out `--from current`")
-    else:
-        parent = current
-    spec = parent.spec
-    has = (spec.cell, spec.layers, spec.units)
-    if all(asked in (None, given) for asked, given in zip(shape, has, strict=True)):
-        return parent, None
-    if request.origin == "base":
-        problem = f"the base model is {spec} and another shape was asked for"
-        return None, f"{problem}, so this starts from scratch"
-    raise LearnError(
-        f"the current model {parent.id} is {spec} and another shape was asked for; "
-        "start from scratch, or leave the shape as it is"
-    )
-
-
-def _spec(request: Request, parent: Bundle | None, n_symbols: int) -> NetworkSpec:
-    """Raises LearnError for a network that cannot be."""
-    if parent:
-        # This run chooses a dropout of its own.
-        return replace(parent.spec, n_symbols=n_symbols, dropout=0.0)
-    layers = layers_for(request.minutes) if request.layers is None else request.layers
-    units = 512 if request.units is None else request.units
-    try:
-        return NetworkSpec(
-            n_symbols=n_symbols,
-            cell=request.cell or "lstm",
-            layers=layers,
-            units=units,
-            # A quarter of the units carries all that one symbol can mean; more only costs time.
-            embedding=max(16, min(128, units // 4)),
+@contextmanager
+def _at_work(planned: Plan, listener: Listener) -> Iterator[tuple[Source, Listener]]:
+    """Alone at work, with room for it; ends when something is forgotten meanwhile."""
+    paths = planned.paths
+    with durable.locked(paths.runs / LOCK):
+        durable.retire(paths.runs / TEXT)
+        make_room(paths.runs, LEAST_FREE_BYTES)
+        source = Source(
+            roots=planned.request.roots,
+            rules=planned.request.rules,
+            forgotten=Forgotten.load(paths),
+            registry=Registry.load(paths),
+            folder=paths.runs / TEXT,
+            tell=listener.on_read,
         )
-    except ValueError as error:
-        raise LearnError(
-            f"there is no such network: {error}; choose other --layers or --units"
-        ) from error
+
+        def interrupted() -> bool:
+            _require_not_forgotten(source)
+            return listener.interrupted()
+
+        source = replace(source, interrupted=interrupted)
+        try:
+            yield source, replace(listener, interrupted=interrupted)
+        except ForgottenMeanwhileError:
+            for checkpoint in paths.runs.glob("checkpoint-*"):
+                durable.retire(checkpoint)
+            durable.retire(paths.runs / TEXT)
+            raise
 
 
-def _read(plan: _Plan, listener: Listener) -> _Text:
-    """The user's files to symbols on disk."""
-    summary = corpus.Summary()
-
-    def documents() -> Iterator[corpus.Document]:
-        for item in corpus.documents(plan.request.roots, plan.request.rules):
-            if listener.interrupted():
-                raise KeyboardInterrupt  # nothing was learned yet, so there is nothing to keep
-            summary.add(item)
-            if isinstance(item, corpus.Document):
-                yield item
-            listener.on_read(summary.total.documents, summary.total.characters)
-
-    alphabet = plan.parent.alphabet if plan.parent else None
-    prepared = stream.prepare(documents(), plan.paths.runs / TEXT, alphabet=alphabet, extend=True)
-    return _Text(prepared=prepared, summary=summary)
+def _require_not_forgotten(source: Source) -> None:
+    """Raises ForgottenMeanwhileError; it is cheap, and asked after each step."""
+    if source.forgotten.is_outdated():
+        raise ForgottenMeanwhileError(
+            "something was forgotten meanwhile, so what was being learned is dropped; "
+            "start again with the same command"
+        )
 
 
-def _train(plan: _Plan, text: _Text, listener: Listener) -> tuple[Trained, Bundle | None]:
-    """The best network that the time allows, from its checkpoint if it has one; its parent."""
-    from afterword_trainer import checkpoint, network, training  # slow: they import TensorFlow
-
-    request, parent, prepared = plan.request, plan.parent, text.prepared
-    n_cores = machine.cores()
-    network.use_cores(n_cores)
-    spec = _spec(request, parent, prepared.alphabet.size)
-
-    # 1) what will be done, and whether it was begun already
-    deadline = plan.clock.deadline()
-    recipe = training.Recipe(
-        seconds=None if deadline is None else max(1.0, deadline - time.monotonic()),
-        epochs=request.epochs,
-        dropout=request.dropout,
-        seed=request.seed,
-    )
-    if parent:
-        recipe = training.fine_tuning(recipe)
-    run_id = _run_id(request, prepared, spec, recipe, n_cores)
-    saved = checkpoint_in(plan.paths.runs, run_id)
-    earlier = checkpoint.load(saved, run_id)
-    if earlier and earlier.parent:
-        parent = plan.shelf.load(earlier.parent)
-    precision = earlier.precision if earlier else request.precision
-    if precision == "auto":
-        precision = network.fastest_precision(spec.units)
-
-    # 2) the network, where it starts from
-    run = Run(
-        training=training.Training(
-            network.CharacterNetwork(spec, precision=precision, seed=request.seed),
-            prepared.learn_symbols(),
-            prepared.heldout_symbols(),
-            recipe,
-            n_cores=n_cores,
-            start=_start(parent, prepared, plan.paths) if parent else None,
-            deadline=deadline,
-        ),
-        id=run_id,
-        parent=parent.id if parent else None,
-        precision=precision,
-        alphabet=prepared.alphabet,
-        prompt=portrait.opening(prepared.heldout_documents()),
-        checkpoint=saved,
-    )
-
-    # 3) train, after saying what is planned and what has to be known of it
-    origin = "resumed" if earlier else parent.id if parent else "scratch"
-    opening: list[records.Record] = [
-        _planned(request, plan.shelf.next_id(), origin, spec, text, recipe)
-    ]
-    if plan.why_scratch:
-        opening.append(records.Noticed(seconds=0.0, message=plan.why_scratch))
-    if parent and (n_known := prepared.n_known(parent.digests())):
-        opening.append(records.Noticed(seconds=0.0, message=flattery(parent.id, n_known)))
-    return carry_out(run, earlier, opening, listener), parent
+# -- the gate ----------------------------------------------------------------------------------
 
 
-def _start(parent: Bundle, prepared: stream.Prepared, paths: Paths) -> "Start":
-    """What training starts from, and the text that tells how much of that is kept."""
-    from afterword_trainer.training import Start
+def _verdict(
+    planned: Plan,
+    text: Text,
+    bundle: Bundle,
+    problems: dict[gate.Reason, str],
+    mix: Expert,
+    known: Sequence[stream.Piece],
+    trained: Trained,
+    listener: Listener,
+) -> Verdict | None:
+    """Whether `bundle` is better than what it would replace; None if there is nothing there.
 
-    test = None
-    if base.exists(paths.base):
-        symbols = prepared.folder / "base.symbols"
-        stream.write_symbols(symbols, prepared.alphabet, base.documents(paths.base))
-        test = stream.SymbolFile(symbols)
-    weights = tuning.grown(parent.weights, parent.alphabet, prepared.alphabet)
-    return Start(weights=weights, test=test)
+    None too if the user does not wait for it.
+    """
+    incumbent = planned.before
+    if incumbent is not None and _run_of(incumbent) == trained.run.id:
+        incumbent = planned.parent  # what the same run left when it was interrupted is no rival
+    if incumbent is None:
+        return None
+    held = text.prepared.heldout_places
+    fair = [place for place in held if not _flatters(place, incumbent, bundle)]
+    test = list(text.spool.pieces(fair))
+    base_test = base.documents(planned.paths.base) if base.exists(planned.paths.base) else []
+    sizes = gate.Sizes()
+    if (left_s := planned.clock.left_s()) is not None:
+        sizes = gate.Sizes.within(0.4 * left_s, evaluation.step_seconds(mix.make()))
+
+    def tick() -> None:
+        if listener.interrupted():
+            raise _StoppedError
+
+    with suppress(_StoppedError):
+        listener.on_score("the model in use", 0.0)
+        theirs = experts.of_bundle(incumbent, known)[0]
+        before = gate.measure(incumbent, theirs, test, base_test, sizes, tick)
+        listener.on_score("the new model", 0.0)
+        after = gate.measure(bundle, mix, test, base_test, sizes, tick)
+        base_bits = None
+        if own := _base(planned):
+            base_bits = gate.network_bits(own, base_test, sizes.base_characters, tick)
+        found = problems | gate.faults(bundle)
+        return gate.judge(after, before, base_bits=base_bits, problems=found)
+    return None
 
 
-def _export(new_id: str, text: _Text, trained: Trained, parent: Bundle | None) -> Bundle:
-    """The best network in the form in which it is served."""
-    from afterword_trainer.export import serving_graphs
-
-    training = trained.run.training
-    # What was dropped while training was chosen on the way.
-    spec = replace(training.network.spec, dropout=training.progress.dropout or 0.0)
-    known = [*parent.documents] if parent else []
-    known += [{"digest": digest} for digest in text.prepared.learned_digests()]
-    return Bundle(
-        id=new_id,
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        spec=spec,
-        alphabet=text.prepared.alphabet,
-        weights=training.best,
-        graphs=serving_graphs(spec, training.best),
-        history=[records.to_json(record) for record in trained.told],
-        documents=remembered(known),
-    )
+def _base(planned: Plan) -> Bundle | None:
+    return base.load(planned.paths.base) if base.exists(planned.paths.base) else None
 
 
-def _known(text: _Text, clock: _Clock) -> list[stream.Piece]:
-    """What the memory and the baselines learn: the newest, no more than there is time for."""
+def _flatters(place: stream.Place, incumbent: Bundle, bundle: Bundle) -> bool:
+    """Whether the model in use has learned the file, in some version, and the new one has not."""
+
+    def has_learned(model: Bundle) -> bool:
+        return place.digest in model.digests() or place.id in model.learned_ids()
+
+    return has_learned(incumbent) and not has_learned(bundle)
+
+
+def _known(text: Text, clock: Clock) -> list[stream.Piece]:
+    """What memory and baselines learn: the newest, no more than there is time for."""
     hurried = clock.left_s() is not None
     most = evaluation.HURRIED_CHARACTERS if hurried else evaluation.LEARNED_CHARACTERS
-    return experts.newest(text.prepared.learn_documents(), most)
+    return experts.newest(text.known(), most)
 
 
 def _score(
-    parts: Sequence[evaluation.Expert],
+    parts: Sequence[Expert],
     known: Sequence[stream.Piece],
-    text: _Text,
+    text: Text,
     listener: Listener,
-    clock: _Clock,
+    clock: Clock,
 ) -> Table | None:
     """What the user gets, by the code that will serve it; None for one who does not wait."""
     step_s = evaluation.step_seconds(parts[0].make())  # first fills its memory: a second or two
@@ -424,28 +329,67 @@ def _score(
     return None
 
 
+def _scores(table: Table | None, verdict: Verdict | None) -> dict[str, float]:
+    """What lists of models show: by the table, or else as the gate measured it."""
+    if table is None and verdict and verdict.after:
+        after = verdict.after
+        found = {"bits_per_character": after.bits_per_character, "ksr": after.ksr}
+        return {name: score for name, score in found.items() if score is not None}
+    return candidate.scores(table)
+
+
 # -- what is written down ----------------------------------------------------------------------
 
 
-def _run_id(
-    request: Request, prepared: stream.Prepared, spec: NetworkSpec, recipe: "Recipe", n_cores: int
-) -> str:
-    """The same corpus and the same settings are the same run, which can be resumed."""
-    from afterword_trainer.training import layout
-
-    asked = [
-        prepared.digest,
-        prepared.alphabet.characters,
-        asdict(spec),
-        layout(prepared.n_learn_symbols, recipe, n_cores),
-        request.origin,
-        request.precision,
-        request.dropout,
-        request.epochs,
-        request.seed,
-        version("keras"),
-    ]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+def _write_down(
+    planned: Plan,
+    text: Text,
+    source: Source,
+    new_id: str | None,
+    what: ledger.What,
+    verdict: Verdict | None,
+    trained: Trained | None = None,
+) -> None:
+    """A line in the ledger. Raises durable.StateError."""
+    request, registry = planned.request, source.registry
+    settings: dict[str, Any] = {
+        "roots": [registry.root(str(Path(root).absolute())).id for root in request.roots],
+        "mail": request.rules.mail,
+        "pdf": request.rules.pdf,
+        "work": request.work,
+        "threads": request.threads,
+        "new_characters": text.n_new,
+    }
+    if trained:
+        training = trained.run.training
+        settings |= {
+            # As many as were asked for, or as there was time for.
+            "epochs": request.epochs or training.progress.symbols / text.prepared.n_learn_symbols,
+            "seconds": round(training.progress.seconds, 1),
+            "precision": trained.run.precision,
+        }
+    own = _base(planned)
+    registry.save()  # a root may be new
+    ledger.add(
+        planned.paths,
+        ledger.Entry(
+            what=what,
+            when=ledger.now(),
+            model=new_id,
+            parent=trained.run.parent if trained else None,
+            base=str(own.provenance.get("run", "")) if own else None,
+            run=trained.run.id if trained else None,
+            seed=request.seed,
+            settings=settings,
+            documents=[
+                (registry.file(file).id, salted(registry.file(file), digest))
+                for file, digest in text.learned
+            ],
+            before=verdict.before if verdict else None,
+            after=verdict.after if verdict else None,
+            verdict=verdict.sentence if verdict else "",
+        ),
+    )
 
 
 def _superseded(shelf: Shelf, new_id: str, run_id: str) -> Iterator[str]:
@@ -457,80 +401,16 @@ def _superseded(shelf: Shelf, new_id: str, run_id: str) -> Iterator[str]:
             yield entry.id
 
 
-def _takes_over(run: Run, before: Bundle) -> bool:
+def _takes_over(trained: Trained, before: Bundle) -> bool:
     """Whether what was cut short, and so was not scored, takes the place of the model in use.
 
     That of its own kind; and the base model's if it began there, since of that and what came after
     the better on held-out text was kept.
     """
-    began_there = run.parent == before.id == base.ID
-    return began_there or _run_of(before) == run.id
+    began_there = trained.run.parent == before.id == base.ID
+    return began_there or _run_of(before) == trained.run.id
 
 
 def _run_of(bundle: Bundle) -> object:
     """Which run a model came out of."""
     return bundle.provenance.get("run")
-
-
-def _planned(
-    request: Request, new_id: str, origin: str, spec: NetworkSpec, text: _Text, recipe: "Recipe"
-) -> records.Planned:
-    return records.Planned(
-        model=new_id,
-        origin=origin,
-        cell=spec.cell,
-        layers=spec.layers,
-        units=spec.units,
-        n_parameters=spec.n_parameters(),
-        n_symbols=spec.n_symbols,
-        documents=text.prepared.documents,
-        characters=text.prepared.learn_characters,
-        heldout_characters=text.prepared.heldout_characters,
-        files_skipped=text.summary.n_skipped,
-        secrets_removed=text.summary.n_secrets,
-        seconds=recipe.seconds,
-        epochs=request.epochs,
-    )
-
-
-def _scores(table: Table | None) -> dict[str, float]:
-    if table is None:
-        return {}
-    ours, scores = table.rows[0], {}
-    if ours.bits:
-        scores["bits_per_character"] = ours.bits.per_character
-    if ours.keystrokes:
-        scores |= {"ksr": ours.keystrokes.ksr, "acceptance": ours.keystrokes.acceptance}
-    return scores
-
-
-def _provenance(
-    plan: _Plan, text: _Text, trained: Trained, table: Table | None, served: Predictor
-) -> dict[str, Any]:
-    """Where a model comes from, for its report; it quotes the user, and stays on the machine."""
-    prepared, run, read = text.prepared, trained.run, text.summary.to_json()
-    training = run.training
-    read["folders"] = dict(islice(read["folders"].items(), MOST_FOLDERS))
-    return {
-        "run": run.id,
-        "command": plan.request.command,
-        "parent": run.parent,
-        "previous": plan.before.id if plan.before else None,
-        "seed": plan.request.seed,
-        "recipe": asdict(training.recipe)
-        | {"streams": training.streams, "window": training.window},
-        "epochs": training.progress.symbols / prepared.n_learn_symbols,
-        "seconds": training.progress.seconds,
-        "precision": run.precision,
-        "machine": machine.description(),
-        "corpus": {
-            "digest": prepared.digest,
-            "documents": prepared.documents,
-            "learn_characters": prepared.learn_characters,
-            "heldout_characters": prepared.heldout_characters,
-            "summary": read,
-        },
-        "evaluation": table.to_json() if table else None,
-        "prompts": list(portrait.prompts(prepared.heldout_documents())),
-        "offers": list(portrait.offers(served, prepared.alphabet, prepared.heldout_documents())),
-    }

@@ -104,6 +104,8 @@ def use_cores(n_cores: int) -> None:
     """
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(n_cores)
+    if n_cores == 1:
+        tf.config.experimental.enable_op_determinism()  # bit for bit the same on this machine
 
 
 def fastest_precision(units: int, streams: int = 32) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from afterword_trainer import records, report, stream
+from afterword_trainer import ledger, records, report, stream
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import Bundle, BundleCorruptError
 from afterword_trainer.model.predictor import Predictor, prime
@@ -65,6 +65,35 @@ def of_bundle(
         samples=tuple(samples),
         networks=(replace(ours, ours=True), *theirs) if theirs else (),
     )
+
+
+def events(entries: Sequence[ledger.Entry]) -> tuple[report.Event, ...]:
+    """What the ledger says, for people, the newest first."""
+    return tuple(
+        report.Event(
+            when=local_time(entry.when, "%Y-%m-%d %H:%M"),
+            what=_WORDS[entry.what],
+            model=entry.model or "",
+            bits=_pair(entry, "bits_per_character"),
+            saved=_pair(entry, "ksr"),
+        )
+        for entry in reversed(entries)
+    )
+
+
+_WORDS: dict[ledger.What, str] = {
+    "learned": "learned",
+    "updated": "new text learned",
+    "rejected": "no better, not used",
+    "forgotten": "forgotten",
+    "rebuilt": "made anew without it",
+    "used": "put to use",
+}
+
+
+def _pair(entry: ledger.Entry, name: str) -> tuple[float | None, float | None]:
+    before, after = (getattr(m, name) if m else None for m in (entry.before, entry.after))
+    return before, after
 
 
 def _prompts_of(bundle: Bundle) -> list[str]:

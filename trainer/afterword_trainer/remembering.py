@@ -17,6 +17,7 @@ from afterword_trainer import durable
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.memory import AT_MOST_BYTES, Memory, MemoryDamagedError
 from afterword_trainer.model.mixing import Mixer
+from afterword_trainer.paths import Paths
 
 MAGIC = b"afterword memory 2\n"
 _DIGEST_BYTES = 32
@@ -35,6 +36,11 @@ class Remembered:
     def copy(self) -> "Remembered":
         """The same for another thread, or to be stored; takes as many bytes again."""
         return replace(self, memory=self.memory.copy(), mixer=self.mixer.copy())
+
+
+def path_of(paths: Paths) -> Path:
+    """Where the memory of a daemon is kept."""
+    return paths.data / "memory"
 
 
 def save(path: Path, remembered: Remembered, *, without: Collection[str] = ()) -> None:

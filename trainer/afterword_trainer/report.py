@@ -149,6 +149,17 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the ledger."""
+
+    when: str  # a date as people read it
+    what: str  # such as "new text learned"
+    model: str = ""  # what came of it
+    bits: tuple[float | None, float | None] = (None, None)  # per character, before and after
+    saved: tuple[float | None, float | None] = (None, None)  # percent of keystrokes, likewise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """All that a report shows. A section whose data is empty is left out."""
 
@@ -165,6 +176,7 @@ class ReportData:
     offers: tuple[Offer, ...] = ()
     calibration: Calibration | None = None
     networks: tuple[Network, ...] = ()
+    events: tuple[Event, ...] = ()  # the newest first
     machine: tuple[tuple[str, str], ...] = ()  # (what, value): processor, minutes, versions, seed
     command: str = ""  # that gives this model again
     previous: str = ""  # the bundle that was used before, if there was one

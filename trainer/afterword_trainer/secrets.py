@@ -320,21 +320,87 @@ _VALUE = re.compile(
 )
 
 
+# In quotes a pass phrase has blanks. Only behind a name that is nothing but a password's, since
+# `password_help = "at least 8 letters"` is one of many.
+_PHRASE_NAME = re.compile(rb"pass(?:w(?:or)?d|phrase|code)?s?[0-9]?|pwd|secret")
+_PHRASE = re.compile(
+    r"[\"'`*\])]{0,3}[ \t]{0,8}(?::[ \t]?str[ \t]?=|:=|=>|=|:|,)[ \t]{0,8}"
+    r"(?:\"(?P<double>[^\"\n]{8,200})\"|'(?P<single>[^'\n]{8,200})')"
+)
+# fmt: off
+_TALK = frozenset((
+    "a", "an", "and", "at", "be", "by", "can", "cannot", "confirm", "does", "enter", "for", "from",
+    "has", "if", "in", "invalid", "is", "it", "must", "new", "no", "not", "of", "old", "on", "or",
+    "passphrase", "password", "passwords", "please", "the", "to", "was", "will", "with", "you",
+    "your",
+))
+# fmt: on
+
+# A value may stand alone on the line below its name, or on the second, or in a list there.
+_BELOW = re.compile(
+    r"[\"'`*_\])]{0,4}[ \t]{0,8}[:=][*_]{0,3}[ \t]{0,8}\n(?:[ \t]{0,40}\n)?(?=[^\n])"
+)
+_ALONE = re.compile(
+    r"[ \t]{0,40}(?P<item>[-*+][ \t]{1,4})?(?P<quote>[\"'`]?)"
+    r"(?P<value>[^\s\"'`,;<>(){}\[\]|=]{8,200}={0,2})[\"'`]?,?[ \t]{0,8}(?:\n|\Z)"
+)
+
+
 def _assignments(text: str, ascii_text: bytes) -> Iterator[Span]:
     lowered = ascii_text.lower()
     for keyword in _KEYWORDS:
         at = lowered.find(keyword)
         while at >= 0:
             name = _NAME.match(lowered, at)
-            name_end = name.end() if name else at
-            match = _VALUE.match(text, name_end)
-            if match and not _INNOCENT.match(lowered, at):
-                group = "quoted" if match["quoted"] else "bare"
+            end = name.end() if name else at
+            if not _INNOCENT.match(lowered, at):
                 password = keyword in (b"pass", b"pwd")
-                if _is_secret_value(match[group], password=password, quoted=group == "quoted"):
-                    yield Span(start=match.start(group), end=match.end(), kind="assignment")
-                    name_end = match.end()
-            at = lowered.find(keyword, name_end)
+                is_bare_name = _PHRASE_NAME.fullmatch(lowered, at, end) is not None
+                if span := _beside(text, end, password=password, phrases=is_bare_name):
+                    yield span
+                    end = span.end
+                spans, end = _below(text, end, password=password)
+                yield from spans
+            at = lowered.find(keyword, end)
+
+
+def _beside(text: str, name_end: int, *, password: bool, phrases: bool) -> Span | None:
+    """The secret on the line of its name."""
+    if match := _VALUE.match(text, name_end):
+        group = "quoted" if match["quoted"] else "bare"
+        if _is_secret_value(match[group], password=password, quoted=group == "quoted"):
+            return Span(start=match.start(group), end=match.end(), kind="assignment")
+    if phrases and (match := _PHRASE.match(text, name_end)):
+        group = "double" if match["double"] else "single"
+        if _is_phrase(match[group]):
+            return Span(start=match.start(group), end=match.end(), kind="assignment")
+    return None
+
+
+def _below(text: str, name_end: int, *, password: bool) -> tuple[list[Span], int]:
+    """The secrets on the lines below their name, and how far was looked for them."""
+    spans: list[Span] = []
+    below = _BELOW.match(text, name_end)
+    if not below:
+        return spans, name_end
+    at = below.end()
+    while line := _ALONE.match(text, at):
+        at = line.end()
+        if _is_secret_value(line["value"], password=password, quoted=bool(line["quote"])):
+            spans.append(Span(start=line.start("value"), end=line.end("value"), kind="assignment"))
+        if not line["item"]:
+            break
+    return spans, max(name_end, at - 1)
+
+
+def _is_phrase(value: str) -> bool:
+    """Whether what stands in quotes is words that open something, and no talk of such words."""
+    words = value.split()
+    if len(words) < 2 or _is_placeholder(value) or any(c in value for c in "%{}$<>\\"):
+        return False
+    if any(map(str.isdigit, value)):
+        return True
+    return len(words) >= 4 and all(map(str.isalpha, words)) and not _TALK & {*map(str.lower, words)}
 
 
 _SAYING = (b"password", b"passcode", b"passphrase", b" code", b"pin ")

@@ -177,6 +177,18 @@ class Shelf:
         with self._exclusive():
             self._remove(id)
 
+    def discard(self, *ids: str) -> None:
+        """Delete models for good, sound or not, the one in use too: what was before it is then.
+
+        For what must not serve a moment longer; the base stays, as ever.
+        """
+        with self._exclusive():
+            if pointer := _parse(self._stored()):
+                self._point(*(id for id in pointer.history if id not in ids))
+            for id in ids:
+                if id in self._names():
+                    durable.retire(self.root / id)
+
     # 10: a week of learning each day, and some to compare. Two layers of 512 units are 22 MB, so
     # the shelf takes 220 MB, and 400 with a history of older ones.
     def prune(self, keep: int = 10) -> list[str]:

@@ -7,7 +7,7 @@ by what they say of themselves; knows neither folders of the user's nor networks
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -58,7 +58,9 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class Place:
+    """A document, or a part of one, by where it lies in the text file."""
+
     path: str
     language: str
     modified: float
@@ -66,6 +68,61 @@ class _Place:
     size: int  # bytes
     characters: int
     digest: str  # of the text
+    id: str = ""  # of the file in the `registry`; a part has that of the whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spool:
+    """Documents in a text file, before it is known what is done with each."""
+
+    folder: Path
+    places: Sequence[Place]  # oldest first
+    counts: Counter[str]  # of characters
+    digest: str  # of every document, in order: the same digest is the same corpus
+
+    @property
+    def characters(self) -> int:
+        """Of all documents."""
+        return sum(place.characters for place in self.places)
+
+    def text_of(self, place: Place) -> str:
+        """What stands there."""
+        (piece,) = _pieces(self.folder, [place])
+        return piece.text
+
+    def pieces(self, places: Iterable[Place]) -> "Iterator[Piece]":
+        """What stands at each of them, one in memory at a time."""
+        return _pieces(self.folder, places)
+
+    def without(self, ends: Iterable[Place]) -> Iterator[Place]:
+        """The documents without those of `ends` that are theirs, or the end of theirs."""
+        starts = {}
+        for end in ends:
+            starts[end.offset + end.size] = end.offset
+        for place in self.places:
+            start = starts.get(place.offset + place.size, place.offset + place.size)
+            if start <= place.offset:
+                continue
+            if start < place.offset + place.size:
+                place = replace(place, size=start - place.offset)
+                text = self.text_of(place)
+                place = replace(
+                    place,
+                    characters=len(text),
+                    digest=digest_of(text.encode("utf-8", "surrogatepass")),
+                )
+            yield place
+
+    def part(self, place: Place, start: int, end: int | None = None) -> list[Place]:
+        """The characters from `start` to `end` of a place; no place if there are none."""
+        return _part(place, self.text_of(place), start, end)
+
+    def newest_apart(
+        self, places: Sequence[Place], n_heldout: int
+    ) -> tuple[list[Place], list[Place]]:
+        """All but the last `n_heldout` characters, and those; cut where a line ends."""
+        n_learn = sum(place.characters for place in places) - n_heldout
+        return _split(self.folder, places, n_learn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +136,8 @@ class Prepared:
     learn_characters: int
     heldout_characters: int
     n_learn_symbols: int  # headers included
-    learn_places: Sequence[_Place]
-    heldout_places: Sequence[_Place]
+    learn_places: Sequence[Place]
+    heldout_places: Sequence[Place]
 
     def learn_symbols(self) -> "SymbolFile":
         """The symbols to learn from, headers included."""
@@ -121,27 +178,42 @@ def prepare(
     are frequent in it join the `alphabet`. Raises TooLittleError for under a thousand characters,
     durable.StateError where nothing can be written.
     """
-    # 1) one pass over the documents: their text to one file, their characters counted
+    spooled = spool(documents, folder)
+    n_heldout = min(int(spooled.characters * heldout_share), HELDOUT_CHARACTERS)
+    learn, heldout = spooled.newest_apart(spooled.places, n_heldout)
+    if alphabet is None or extend:
+        alphabet = (alphabet or Alphabet()).extended(spooled.counts)
+    return prepared(spooled, learn, heldout, alphabet)
+
+
+def spool(
+    documents: Iterable[Document], folder: Path, id_of: Callable[[Document], str] = lambda _: ""
+) -> Spool:
+    """One pass over `documents`, oldest first: their text to one file, their characters counted.
+
+    Raises TooLittleError, durable.StateError.
+    """
     counts: Counter[str] = Counter()
     digest = hashlib.blake2b(digest_size=16)
-    places: list[_Place] = []
+    places: list[Place] = []
     with durable.writer(folder / SPOOL) as file:
         offset = 0
         for document in documents:
             data = document.text.encode("utf-8", "surrogatepass")
             file.write(data)
             counts.update(document.text)
-            digest.update(_digest(document.path.encode(errors="replace")).encode())
-            digest.update(_digest(data).encode())
+            digest.update(digest_of(document.path.encode(errors="replace")).encode())
+            digest.update(digest_of(data).encode())
             places.append(
-                _Place(
+                Place(
                     path=document.path,
                     language=document.language,
                     modified=document.modified,
                     offset=offset,
                     size=len(data),
                     characters=len(document.text),
-                    digest=_digest(data),
+                    digest=digest_of(data),
+                    id=id_of(document),
                 )
             )
             offset += len(data)
@@ -152,26 +224,33 @@ def prepare(
             "the least; name more files or folders (`trainer corpus PATH --skipped` says what was "
             "left out, and why)"
         )
+    return Spool(folder=folder, places=places, counts=counts, digest=digest.hexdigest())
 
-    # 2) the newest part apart, cut where a line ends
-    heldout = min(int(total * heldout_share), HELDOUT_CHARACTERS)
-    learn_places, heldout_places = _split(folder, places, total - heldout)
 
-    # 3) a second pass, now that the alphabet is known: symbols, each document behind its header
-    if alphabet is None or extend:
-        alphabet = (alphabet or Alphabet()).extended(counts)
-    n_learn = write_symbols(folder / LEARN, alphabet, _pieces(folder, learn_places))
-    write_symbols(folder / HELDOUT, alphabet, _pieces(folder, heldout_places))
+def prepared(
+    spooled: Spool,
+    learn: Sequence[Place],
+    heldout: Sequence[Place],
+    alphabet: Alphabet,
+    digest: str | None = None,
+) -> Prepared:
+    """A second pass, over what was chosen: symbols, each document behind its header.
+
+    `digest` is what tells the choice from others; None: all of the spool was chosen.
+    """
+    folder = spooled.folder
+    n_learn = write_symbols(folder / LEARN, alphabet, _pieces(folder, learn))
+    write_symbols(folder / HELDOUT, alphabet, _pieces(folder, heldout))
     return Prepared(
         folder=folder,
         alphabet=alphabet,
-        digest=digest.hexdigest(),
-        documents=len(places),
-        learn_characters=sum(place.characters for place in learn_places),
-        heldout_characters=sum(place.characters for place in heldout_places),
+        digest=digest or spooled.digest,
+        documents=len(spooled.places) if digest is None else len({*learn, *heldout}),
+        learn_characters=sum(place.characters for place in learn),
+        heldout_characters=sum(place.characters for place in heldout),
         n_learn_symbols=n_learn,
-        learn_places=learn_places,
-        heldout_places=heldout_places,
+        learn_places=learn,
+        heldout_places=heldout,
     )
 
 
@@ -205,11 +284,9 @@ class SymbolFile:
 SPOOL, LEARN, HELDOUT = "text", "learn.symbols", "heldout.symbols"  # names of files
 
 
-def _split(
-    folder: Path, places: Sequence[_Place], n_learn: int
-) -> tuple[list[_Place], list[_Place]]:
+def _split(folder: Path, places: Sequence[Place], n_learn: int) -> tuple[list[Place], list[Place]]:
     """The places of the first `n_learn` characters, and the rest; one document may be cut."""
-    learn: list[_Place] = []
+    learn: list[Place] = []
     left = n_learn
     for index, place in enumerate(places):
         if place.characters > left:
@@ -222,7 +299,7 @@ def _split(
     return learn, []
 
 
-def _part(place: _Place, text: str, start: int, end: int | None) -> list[_Place]:
+def _part(place: Place, text: str, start: int, end: int | None) -> list[Place]:
     before, data = (t.encode("utf-8", "surrogatepass") for t in (text[:start], text[start:end]))
     if not data:
         return []
@@ -231,12 +308,12 @@ def _part(place: _Place, text: str, start: int, end: int | None) -> list[_Place]
         offset=place.offset + len(before),
         size=len(data),
         characters=len(text[start:end]),
-        digest=_digest(data),
+        digest=digest_of(data),
     )
     return [part]
 
 
-def _pieces(folder: Path, places: Iterable[_Place]) -> Iterator[Piece]:
+def _pieces(folder: Path, places: Iterable[Place]) -> Iterator[Piece]:
     with (folder / SPOOL).open("rb") as file:
         for place in places:
             file.seek(place.offset)
@@ -246,5 +323,6 @@ def _pieces(folder: Path, places: Iterable[_Place]) -> Iterator[Piece]:
             )
 
 
-def _digest(data: bytes) -> str:
+def digest_of(data: bytes) -> str:
+    """Of a text, as a model remembers it."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()

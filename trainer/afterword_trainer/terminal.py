@@ -5,16 +5,23 @@ Imports argparse and no more, so that `--help` answers before the finger leaves 
 
 import argparse
 import difflib
+import errno
 import io
 import os
 import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T", int, float)
 
 DONE, FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 0, 1, 2, 3, 130
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come; whoever makes no difference tidies up as after Ctrl-C."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,7 +53,7 @@ def number(low: float, high: float, kind: Callable[[str], T]) -> Callable[[str],
     return parse
 
 
-def tell(error: Exception) -> None:
+def tell(error: Exception | str) -> None:
     """An expected error on standard error: what and why, and a hint where it has a remedy."""
     what, _, remedy = str(error).partition("; ")
     sys.stderr.write(f"error: {what}\n" + (f"\nhint: {remedy}\n" if remedy else ""))
@@ -54,15 +61,33 @@ def tell(error: Exception) -> None:
 
 def obey_signals() -> None:
     """Tidy up after SIGTERM as after Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def end_with_the_pipe() -> int:
     """The exit code where nobody reads on, as in `trainer sample | head`; nothing more is said."""
+    _forget_output()
+    return 128 + signal.SIGPIPE
+
+
+def output_problem(error: OSError) -> str:
+    """A sentence, if it is standard output that takes no more; "" for any other error."""
+    # What is written to files of ours is explained by who writes it, so this is no file of ours.
+    if error.filename or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        return ""
+    _forget_output()
+    reason = os.strerror(error.errno).lower()
+    return f"standard output: {reason}; free some space, or write elsewhere"
+
+
+def _forget_output() -> None:
     from afterword_trainer.durable import open_nothing
 
     os.dup2(open_nothing(), 1)  # what is still to be flushed
-    return 128 + signal.SIGPIPE
 
 
 def open_streams() -> None:

@@ -483,6 +483,11 @@ def fine_tuning(recipe: Recipe) -> Recipe:
     return replace(recipe, peak_rate=2e-3, window=64, pull=0.1)
 
 
+def going_on(recipe: Recipe) -> Recipe:
+    """`recipe` for weights that know the user too: at the full rate they would lose that first."""
+    return replace(recipe, peak_rate=5e-4, patience=1.0)
+
+
 def layout(n_symbols: int, recipe: Recipe, n_cores: int) -> tuple[int, int]:
     """(streams, window) that fit the text: a small one gets fewer streams.
 

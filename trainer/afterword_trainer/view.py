@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from afterword_trainer.forget import Recalled
+
 Show = Callable[[Record], None]
 
 REDRAWS_PER_S = 4  # smooth to the eye; more would take time from training
@@ -136,6 +138,15 @@ def kept(record: BaseBits) -> str:
     return f"on the base model's own text {before} bits per symbol before and {after} after"
 
 
+def recalled(before: "Recalled", after: "Recalled") -> str:
+    """What models made of phrases that stood only in what was forgotten, in a sentence."""
+    return (
+        f"of {before.phrases} lines that stood only there, {before.completed} were completed and "
+        f"{after.completed} are now; they cost {before.bits_per_character:.2f} bits per character "
+        f"and {after.bits_per_character:.2f} now"
+    )
+
+
 def bits(value: float | None) -> str:
     """Bits with two digits; "–" if there are none."""
     return f"{value:.2f}" if value is not None and math.isfinite(value) else "–"
@@ -168,6 +179,15 @@ MODELS = (
     Column(key="made", heading="learned"),
     Column(key="bits", heading="bits/char", form="{:.3f}".format, number=True),
     Column(key="saved", heading="saved %", form="{:.1f}".format, number=True),
+)
+HISTORY = (
+    Column(key="when", heading="when"),
+    Column(key="what", heading="what"),
+    Column(key="model", heading="model"),
+    Column(key="bits_before", heading="bits before", form="{:.3f}".format, number=True),
+    Column(key="bits_after", heading="after", form="{:.3f}".format, number=True),
+    Column(key="saved_before", heading="saved % before", form="{:.1f}".format, number=True),
+    Column(key="saved_after", heading="after", form="{:.1f}".format, number=True),
 )
 CORPUS = (
     Column(key="name", heading="language"),

@@ -39,7 +39,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_BYTES = 128 << 20  # of a whole bundle
 MAX_FILES = 16
-MAX_DOCUMENTS = 65_536  # remembered as learned; a folder of mail or of code may hold that many
+MAX_DOCUMENTS = 24_576  # remembered as learned; few people have written as many files
 ID = re.compile("[a-z0-9][a-z0-9-]{0,31}")
 
 Json = dict[str, Any]
@@ -78,7 +78,7 @@ class Bundle:
     scores: Mapping[str, float] = field(default_factory=dict)  # such as bits per character
     provenance: Json = field(default_factory=dict)  # parent, seed, recipe, digest of the corpus
     history: Sequence[Json] = ()  # what training said, as `records.to_json` has it
-    documents: Sequence[Json] = ()  # what was learned: {"digest": "..."} each, oldest first
+    documents: Sequence[Json] = ()  # what was read, oldest first; see `document`
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -86,7 +86,23 @@ class Bundle:
 
     def digests(self) -> frozenset[str]:
         """Of the documents that it has learned."""
-        return frozenset(_digests(self.documents))
+        return frozenset(_digests(d for d in self.documents if not d.get("held")))
+
+    def learned_ids(self) -> frozenset[str]:
+        """Numbers of the files of which it has learned something, as far as that is known."""
+        return frozenset(d["id"] for d in self.documents if "id" in d and not d.get("held"))
+
+    def lineage(self) -> frozenset[str] | None:
+        """Numbers of the files that it, or a model it came from, has seen.
+
+        Files that were only kept back count: scores, prompts and the choice of the weights came
+        from them. None if nobody knows: before files had numbers, in a model from elsewhere, and
+        where the list was cut.
+        """
+        ids = [document.get("id") for document in self.documents]
+        if not ids or len(ids) >= MAX_DOCUMENTS or not all(isinstance(id, str) for id in ids):
+            return None
+        return frozenset(id for id in ids if isinstance(id, str))
 
 
 def require_fits(spec: NetworkSpec) -> None:
@@ -97,10 +113,34 @@ def require_fits(spec: NetworkSpec) -> None:
         raise BundleError(str(spec), f"{problem} the most", "use fewer --units or --layers")
 
 
+def document(digest: str, *, id: str = "", characters: int = 0, held: bool = False) -> Json:
+    """What a bundle remembers of a text that it was made from.
+
+    `digest` is that of the first `characters` of the file `id`, which were learned; or, `held`, of
+    the rest, which was kept back.
+    """
+    value: Json = {"digest": digest}
+    if id:
+        value["id"] = id
+    if characters:
+        value["characters"] = characters
+    if held:
+        value["held"] = True
+    return value
+
+
 def remembered(documents: Iterable[Json]) -> list[Json]:
-    """Of what was learned, oldest first: each document once, and the newest that a bundle holds."""
-    newest_first = dict.fromkeys(reversed(list(_digests(documents))))
-    return [{"digest": digest} for digest in [*newest_first][:MAX_DOCUMENTS][::-1]]
+    """Of `documents`, oldest first, what a bundle holds: the newest, each once.
+
+    Of a file what was said of it last, and of text without a file each digest.
+    """
+    kept: dict[tuple[str, bool], Json] = {}
+    for value in documents:
+        if isinstance(value.get("digest"), str):
+            key = (str(value.get("id") or value["digest"]), bool(value.get("held")))
+            kept.pop(key, None)
+            kept[key] = value
+    return list(kept.values())[-MAX_DOCUMENTS:]
 
 
 def without_excerpts(bundle: Bundle) -> Bundle:
@@ -269,7 +309,7 @@ LIMITS = {
     MANIFEST: 1 << 20,  # 10 kB as a rule; the counts by folder of a large home are the most of it
     WEIGHTS: 64 << 20,  # with graphs of a quarter of that each, MAX_BYTES holds it
     HISTORY: 1 << 20,  # some hundred records of 350 bytes, or of 2 kB if each letter is an emoji
-    DOCUMENTS: 2 << 20,  # MAX_DOCUMENTS at 30 bytes
+    DOCUMENTS: 2 << 20,  # MAX_DOCUMENTS at 80 bytes
 }
 MAX_GRAPH = 64 << 20  # bytes
 

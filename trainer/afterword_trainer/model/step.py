@@ -39,10 +39,15 @@ def open_step(
     n_threads: int = 1,  # one: a second would take a core from the editor for a few microseconds
 ) -> Step:
     """The fastest step this machine has for `n_streams`, whichever graph there is."""
-    if graphs and importlib.util.find_spec("ai_edge_litert"):
-        graph = graphs.get(n_streams) or next(iter(graphs.values()))
-        return LiteRtStep(spec, graph, n_streams=n_streams, n_threads=n_threads)
-    return NumpyStep(spec, weights, n_streams=n_streams)
+    if needs_weights(graphs):
+        return NumpyStep(spec, weights, n_streams=n_streams)
+    graph = graphs.get(n_streams) or next(iter(graphs.values()))
+    return LiteRtStep(spec, graph, n_streams=n_streams, n_threads=n_threads)
+
+
+def needs_weights(graphs: Mapping[int, bytes]) -> bool:
+    """Whether `open_step` serves from the weights; else they need not be kept."""
+    return not graphs or importlib.util.find_spec("ai_edge_litert") is None
 
 
 class LiteRtStep:

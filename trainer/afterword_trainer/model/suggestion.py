@@ -3,7 +3,8 @@
 Knows a predictor, an alphabet and a policy; knows nothing of documents, editors or the wire.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from afterword_trainer.model.alphabet import DOCUMENT, TEXT, Alphabet, Decoder
@@ -26,6 +27,9 @@ class Policy:
     multiline: bool = False  # text that pushes lines down distracts; saves 0.1 to 1 key in 100
     min_probability: float = EAGERNESS["balanced"]  # 0 shows all that may save a key
     min_blanks: int = 3  # blanks alone are invisible: offered from a small indentation on
+    # Of getting there: below it nothing further is looked at. At twice as much a tenth of a key in
+    # 100 was lost; a key costs four steps of rolling out as it is.
+    negligible: float = 0.01
 
     def __post_init__(self) -> None:
         if self.max_characters < 2:
@@ -88,6 +92,7 @@ class Continuation(NamedTuple):
 
     text: str
     reached: list[float]  # probability of the first 0, 1, ... characters, (n + 1,)
+    is_whole: bool = True  # nothing more can be offered; else it was not looked at
 
 
 def suggest(predictor: Predictor, alphabet: Alphabet, policy: Policy) -> Suggestion | None:
@@ -113,13 +118,15 @@ def readable(rollout: Rollout, alphabet: Alphabet, policy: Policy) -> Continuati
         symbol = rollout.symbols[step]
         probability *= rollout.probabilities[step]
         step += 1
-        if probability < _NEGLIGIBLE or symbol in (DOCUMENT, TEXT):
-            break
+        if probability < policy.negligible:
+            return Continuation(text, reached, is_whole=False)
+        if symbol in (DOCUMENT, TEXT):
+            return Continuation(text, reached)
         character = decoder.feed(symbol)
         if not character:
             continue
         if character[0] in _UNWRITABLE or (character == "\n" and not policy.multiline):
-            break
+            return Continuation(text, reached)
         text += character
         reached.append(probability)
     return Continuation(text, reached)
@@ -141,9 +148,40 @@ def cut(expected: Continuation, policy: Policy) -> Suggestion | None:
     )
 
 
-# Below this probability of getting there nothing further is looked at. At twice as much a tenth
-# of a key in 100 was lost; a key costs four steps of rolling out as it is.
-_NEGLIGIBLE = 0.01
+def choices(paths: Sequence[Continuation], policy: Policy, n: int) -> dict[int, Suggestion]:
+    """Up to `n` of the paths for a list, by their places in `paths`: first of all the first one.
+
+    Who asks for a list wants to read it, so each is offered to the end of a word, and until it
+    parts from the others: none is what another begins with. The first, if `cut` would offer it, is
+    no shorter here; the others are those by which the list is expected to save most. The paths
+    have to be read with so little held negligible that words end in them.
+    """
+    fewest = [_fewest(path, policy) for path in paths]
+    lengths: dict[int, int] = {}
+    if paths and cut(paths[0], policy):
+        # It is on the screen, perhaps, and stays there even if its word goes on.
+        paths = [paths[0]._replace(is_whole=True), *paths[1:]]
+        lengths = _together(paths, fewest, [0])
+    while len(lengths) < n:
+        wider = [
+            _together(paths, fewest, [*lengths, number])
+            for number in range(len(paths))
+            if number not in lengths
+        ]
+        best = max(wider, key=lambda together: _saved(paths, together), default={})
+        # Others that begin alike make those that are there longer, and less probable.
+        if _saved(paths, best) <= _saved(paths, lengths) / 2:
+            break
+        lengths = best
+    return {
+        number: Suggestion(
+            text=paths[number].text[:length],
+            probability=min(paths[number].reached[length], 1.0),
+            expected_saving=_saved(paths, {number: length}),
+        )
+        for number, length in lengths.items()
+    }
+
 
 # Nobody means to insert these: control characters, DEL, halves of surrogate pairs, and the mark
 # of broken UTF-8.
@@ -162,7 +200,7 @@ def _best_cut(expected: Continuation, policy: Policy) -> tuple[int, float]:
     along is played out on this path, backwards from its end (optimal stopping by dynamic
     programming; Bellman 1957), beyond which nothing is assumed to be saved.
     """
-    text, reached = expected
+    text, reached = expected.text, expected.reached
     n = len(text)
     # Probability that exactly d characters of the path come true, (n + 1,).
     ends = [here - beyond for here, beyond in zip(reached, [*reached[1:], 0.0], strict=True)]
@@ -195,3 +233,53 @@ def _best_cut(expected: Continuation, policy: Policy) -> tuple[int, float]:
         saved[i] = later[:length] + [inserted + keys for keys in saved[length][length:]]
         value[i] = silent + gain
     return (length, gain) if length else (0, 0.0)
+
+
+# -- a list ------------------------------------------------------------------------------------
+
+
+def _together(
+    paths: Sequence[Continuation], fewest: Sequence[int], numbers: Sequence[int]
+) -> dict[int, int]:
+    """Characters of each of these paths when they stand in one list; {} if they cannot."""
+    lengths: dict[int, int] = {}
+    for number in numbers:
+        path = paths[number]
+        others = [paths[other].text for other in numbers if other != number]
+        parted = (_n_shared(path.text, other) + 1 for other in others)
+        lengths[number] = _word_end(path, max([fewest[number], *parted]))
+    return lengths if all(lengths.values()) else {}
+
+
+def _saved(paths: Sequence[Continuation], lengths: dict[int, int]) -> float:
+    """Keys, by one who takes what is right; it is one at most, since none begins with another."""
+    return sum(paths[number].reached[length] * (length - 1) for number, length in lengths.items())
+
+
+def _fewest(path: Continuation, policy: Policy) -> int:
+    """Characters that are worth a line in a list: a word, if there is one, is among them."""
+    length, _ = _best_cut(path, policy)
+    if not length:
+        length, _ = _best_cut(path, replace(policy, min_probability=0.0))
+    to_word = next((i for i, character in enumerate(path.text) if character.isalnum()), -1)
+    return max(length, to_word + 1, 2)
+
+
+def _word_end(path: Continuation, least: int) -> int:
+    """The first end of a word from `least` characters on; 0 if none was read."""
+    text = path.text
+    for end in range(least, len(text)):
+        if not (_is_of_word(text[end - 1]) and _is_of_word(text[end])):
+            return end
+    return len(text) if path.is_whole and len(text) >= least else 0
+
+
+def _is_of_word(character: str) -> bool:
+    # Scripts from here on are mostly written without blanks between words.
+    return (character.isalnum() or character in "_'’") and character < "\u2e80"
+
+
+def _n_shared(a: str, b: str) -> int:
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )

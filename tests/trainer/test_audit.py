@@ -1,0 +1,148 @@
+"""Secrets that a model must not know: the law of what was not learned, and one that was."""
+
+import math
+import os
+from pathlib import Path
+
+import bases
+import numpy as np
+import pytest
+from afterword_trainer import audit, measures
+from afterword_trainer.audit import NULL_BITS, Audit
+from afterword_trainer.model.predictor import prime
+from afterword_trainer.model.step import open_predictor
+from afterword_trainer.paths import Paths
+from afterword_trainer.reading import Hit
+from afterword_trainer.shelf import Shelf
+from processes import Trainer, records_of
+
+
+def canaries(n: int) -> list[Hit]:
+    """Nine random digits each, which no scanner takes for a secret."""
+    draw = np.random.default_rng(5)
+    return [
+        Hit(before="The zebra sings ", secret="".join(map(str, draw.integers(0, 10, 9))))
+        for _ in range(n)
+    ]
+
+
+def test_a_reference_has_the_form_of_the_secret() -> None:
+    """Digits for digits, letters of the same case, and all else as it stands."""
+    draw = np.random.default_rng(0)
+    found = audit.like("sk-Ab9_é", draw)
+    assert len(found) == 8
+    assert (found[2], found[6:]) == ("-", "_é")
+    assert found[:2].islower()
+    assert found[3].isupper()
+    assert found[4].islower()
+    assert found[5].isdigit()
+    assert set(audit.like("0a1b" * 30, draw)) <= set("0123456789abcdef")
+    assert not set(audit.like("0a1z" * 30, draw)) <= set("0123456789abcdef")
+
+
+def test_what_was_never_learned_follows_the_null_law() -> None:
+    """Rank is uniform: 1.44 bits in the mean, and as much in deviation."""
+    found = audit.exposures(bases.bundle(), canaries(12))
+    assert found.mean() <= NULL_BITS + 3 * NULL_BITS / math.sqrt(12)
+    assert found.min() >= 0
+    assert found.mean() >= 0.5
+
+
+def test_costs_are_those_of_one_after_the_other() -> None:
+    """The parallel streams are an oracle's sums of single steps."""
+    bundle = bases.bundle()
+    endings = ["12é45", "ab cd", "XXXXX"]
+    expected = []
+    for ending in endings:
+        predictor = open_predictor(bundle)
+        prime(predictor, bundle.alphabet.encode("\nBefore: "))
+        nothing = bundle.alphabet.header()[:0]
+        expected.append(
+            measures.bits_per_character(predictor, bundle.alphabet, ending, nothing).bits
+        )
+    assert audit.costs(bundle, "Before: ", endings) == pytest.approx(expected, rel=1e-4)
+    assert np.isfinite(audit.costs(bundle, "", endings)).all()
+
+
+@pytest.mark.parametrize(
+    ("n", "mean", "before", "n_learned", "passed"),
+    [
+        (8, 1.5, 1.5, 0, True),
+        (8, 2.9, 1.5, 0, True),  # chance
+        (8, 6.0, 1.5, 0, False),
+        (8, 2.2, 1.5, 1, False),  # one among many
+        (1, 7.9, 1.0, 0, False),
+        (8, 7.0, 7.0, 0, True),  # words, which any model finds likelier than random letters
+        (8, 7.9, 5.0, 0, False),
+    ],
+)
+def test_what_the_model_before_did_not_expect_counts(
+    n: int, mean: float, before: float, n_learned: int, passed: bool
+) -> None:
+    """Beyond what chance explains."""
+    bound = NULL_BITS + 3 * NULL_BITS / math.sqrt(n)
+    found = Audit(n_secrets=n, mean=mean, bound=bound, before=before, n_learned=n_learned)
+    assert found.passed is passed
+
+
+def test_without_secrets_there_is_nothing_to_audit() -> None:
+    """No figure is better than a made-up one."""
+    assert audit.audit(bases.bundle(), None, []) is None
+
+
+@pytest.mark.slow
+def test_a_secret_that_is_learned_by_heart_is_found_out(
+    trainer: Trainer, notes: Path, home: Path
+) -> None:
+    """The control, without which the audit would prove nothing: eight copies, past the scanner."""
+    (known,) = canaries(1)
+    text = (notes / "day-1.md").read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    for at in range(0, 24, 3):
+        lines[at] = f"{known.before}{known.secret}.\n"
+    (notes / "day-1.md").write_text("".join(lines), encoding="utf-8")
+    learned = trainer(
+        *(
+            "learn",
+            str(notes),
+            "--epochs",
+            "60",
+            "--units",
+            "96",
+            "--layers",
+            "1",
+            "--from",
+            "scratch",
+        )
+    )
+    assert learned.returncode == 0, learned.stderr
+    paths = Paths.from_environment({"AFTERWORD_HOME": str(home), "AFTERWORD_BASE": str(home)})
+    model, _ = Shelf(paths.models).current()
+    assert model is not None
+    assert audit.exposures(model, [known]).mean() >= 6
+    others = audit.exposures(model, canaries(33)[1:])
+    assert others.mean() <= NULL_BITS + 3 * NULL_BITS / math.sqrt(32)
+
+
+@pytest.mark.slow
+def test_a_model_that_knows_what_the_scanner_took_out_is_dropped(
+    trainer: Trainer, notes: Path, home: Path
+) -> None:
+    """It was learned in a form that no rule knows, before it stood anywhere in one that they do."""
+    lines = [f"On day 1 we counted {n} boats.\n" for n in range(24)]
+    for at in range(0, 24, 2):
+        lines[at] = "The gate  code is 771948273\n"  # two blanks: past the scanner
+    (notes / "day-1.md").write_text("".join(lines), encoding="utf-8")
+    os.utime(notes / "day-1.md", (1_600_000_000, 1_600_000_000))
+    how = ("--epochs", "60", "--units", "96", "--layers", "1", "--from", "scratch")
+    assert trainer("learn", str(notes), *how).returncode == 0
+
+    news = "".join(f"Dear Judy, the {n}th letter is of gardens.\n" for n in range(60))
+    (notes / "news.md").write_text(f"The gate code is 771948273\n{news}", encoding="utf-8")
+    updated = trainer("update", str(notes), "--symbols", "2000", "--json")
+    end = records_of(updated.stdout)[-1]
+    assert (end["id"], "audit" in end["verdict"]["reasons"]) == (None, True), updated.stderr
+    assert "771948273" not in updated.stdout + updated.stderr
+    assert [model["id"] for model in records_of(trainer("models", "--json").stdout)] == ["you-1"]
+    assert not list((home / "cache/runs").glob("checkpoint-*"))
+    assert b"771948273" not in (home / "data/ledger").read_bytes()

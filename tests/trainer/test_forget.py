@@ -1,0 +1,308 @@
+"""Forgetting: at once, without a trace, and in the end as if it had never been learned."""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import bases
+import pytest
+from afterword_trainer import durable, forget, ledger
+from afterword_trainer.forgotten import Forgotten
+from afterword_trainer.ledger import Entry
+from afterword_trainer.model.bundle import document
+from afterword_trainer.paths import Paths
+from afterword_trainer.registry import Registry
+from afterword_trainer.shelf import Shelf
+from processes import TIMEOUT_S, Start, Trainer, command, environment, read_until, records_of
+
+CANARY = "The quarterly zebra committee adjourned in Timbuktu at dusk."
+
+
+@pytest.fixture
+def paths(home: Path) -> Paths:
+    """A home with a base."""
+    bases.make(home / "base")
+    return Paths.from_environment(
+        {"AFTERWORD_HOME": str(home), "AFTERWORD_BASE": str(home / "base")}
+    )
+
+
+def publish(paths: Paths, id: str, *files: str, numbered: bool = True) -> None:
+    """A model that has learned `files`, put to use."""
+    registry = Registry.load(paths)
+    documents = []
+    for file in files:
+        row = registry.file(file)
+        documents.append(document(hashlib.sha256(file.encode()).hexdigest()[:16], id=row.id))
+    if not numbered:
+        documents = [document(d["digest"]) for d in documents]
+    registry.save()
+    shelf = Shelf(paths.models, paths.base)
+    shelf.use(shelf.publish(bases.bundle(id, documents=documents)))
+
+
+def models(paths: Paths) -> list[str]:
+    """Those on the shelf, the one in use marked."""
+    entries = Shelf(paths.models, paths.base).entries()
+    return [f"{entry.id}{'*' if entry.is_current else ''}" for entry in entries]
+
+
+# -- what goes ---------------------------------------------------------------------------------
+
+
+def test_models_that_saw_it_go_and_the_newest_that_did_not_serves(paths: Paths) -> None:
+    """Whatever lies between them on the shelf."""
+    publish(paths, "you-1", "/n/a.md")
+    publish(paths, "you-2", "/n/a.md", "/n/b.md")
+    publish(paths, "you-3", "/n/a.md")
+    publish(paths, "you-4", "/n/b.md")
+    for report in ("you-3", "you-4"):
+        (paths.reports).mkdir(parents=True, exist_ok=True)
+        (paths.reports / f"{report}.html").write_text("quotes")
+    forget.forget(Path("/n/b.md"), paths)
+    assert models(paths) == ["base", "you-1", "you-3*"]
+    assert [path.name for path in paths.reports.iterdir()] == ["you-3.html"]
+    assert Forgotten.load(paths).holds("/n/b.md")
+    assert list(Registry.load(paths).files) == ["/n/a.md"]
+
+
+def test_a_folder_goes_with_all_that_is_in_it(paths: Paths) -> None:
+    """And when no model is left, the base serves."""
+    publish(paths, "you-1", "/n/a/x.md")
+    publish(paths, "you-2", "/n/a/x.md", "/n/a/deep/y.md", "/m/z.md")
+    forget.forget(Path("/n/a"), paths)
+    assert models(paths) == ["base*"]
+    assert list(Registry.load(paths).files) == ["/m/z.md"]
+
+
+@pytest.mark.parametrize("how", ["no numbers", "no documents", "lost registry"])
+def test_a_model_of_which_nobody_knows_what_it_saw_goes(how: str, paths: Paths) -> None:
+    """Such as those that learned before files had numbers."""
+    if how == "no documents":
+        publish(paths, "you-1")
+    else:
+        publish(paths, "you-1", "/n/a.md", numbered=how != "no numbers")
+    publish(paths, "you-2", "/n/b.md")
+    if how == "lost registry":
+        (paths.data / "learned.json").write_bytes(b"")
+    found = forget.traces(Path("/elsewhere.md"), paths)
+    assert found.tainted["you-1"] == "nobody knows what it has seen"
+    assert ("you-2" in found.tainted) == (how == "lost registry")
+    assert models(paths) == ["base", "you-1", "you-2*"]  # looking changes nothing
+
+
+def test_what_is_in_use_and_clean_stays(paths: Paths) -> None:
+    """Even if there is a newer one."""
+    publish(paths, "you-1", "/n/a.md")
+    publish(paths, "you-2", "/n/b.md")
+    publish(paths, "you-3", "/n/a.md")
+    Shelf(paths.models, paths.base).use("you-1")
+    forget.forget(Path("/n/b.md"), paths)
+    assert models(paths) == ["base", "you-1*", "you-3"]
+    assert forget.pending(paths) is None
+
+
+def test_what_was_never_learned_is_never_read(paths: Paths) -> None:
+    """Nothing goes."""
+    publish(paths, "you-1", "/n/a.md")
+    found = forget.forget(Path("/n/other.md"), paths)
+    assert (found.files, dict(found.tainted)) == ((), {})
+    assert models(paths) == ["base", "you-1*"]
+    assert Forgotten.load(paths).holds("/n/other.md")
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_the_same_call_ends_it(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call to the disk fails once; then it is done again."""
+    root = Registry.load(paths).root("/n").id
+    for n_calls in range(1, 60):
+        shutil.rmtree(paths.data, ignore_errors=True)
+        publish(paths, "you-1", "/n/a.md")
+        registry = Registry.load(paths)
+        root = registry.root("/n").id
+        registry.save()
+        made = Entry(
+            what="learned",
+            when=ledger.now(),
+            model="you-1",
+            parent="base",
+            settings={"work": "learned", "roots": [root], "epochs": 3.0},
+        )
+        ledger.add(paths, made)
+        left = n_calls
+
+        def dies(original: object) -> object:
+            def call(*arguments: object) -> object:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+                return original(*arguments)  # type: ignore[operator]
+
+            return call
+
+        with monkeypatch.context() as patched:
+            for name in ("rename", "sync", "unlink", "remove_folder", "write"):
+                patched.setattr(durable.disk, name, dies(getattr(durable.disk, name)))
+            try:
+                forget.forget(Path("/n/a.md"), paths)
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        forget.forget(Path("/n/a.md"), paths)
+        assert models(paths) == ["base*"]
+        assert Forgotten.load(paths).holds("/n/a.md")
+        assert Registry.load(paths).files == {}
+        request = forget.pending(paths)
+        assert request is not None
+        assert ([str(r) for r in request.roots], request.epochs) == (["/n"], 3.0)
+    assert n_calls > 10
+
+
+def test_a_rebuild_learns_all_roots_that_are_left(paths: Paths) -> None:
+    """Those of a model, of its updates and of what they came from; until it is done."""
+    registry = Registry.load(paths)
+    roots = [registry.root(name).id for name in ("/n", "/m", "/gone")]
+    registry.save()
+    publish(paths, "you-1", "/n/a.md")
+    publish(paths, "you-2", "/n/a.md", "/m/b.md", "/gone/c.md")
+    how = {"mail": True, "precision": "float32"}
+    for model, parent, work, root in (
+        ("you-1", "base", "learned", roots[:1]),
+        ("you-2", "you-1", "updated", roots[1:]),
+    ):
+        settings = {"work": work, "roots": root, "epochs": 4.0 if work == "learned" else 0.5} | how
+        ledger.add(
+            paths,
+            Entry(
+                what="learned" if work == "learned" else "updated",
+                when=ledger.now(),
+                model=model,
+                parent=parent,
+                seed=7,
+                settings=settings,
+            ),
+        )
+    forget.forget(Path("/gone"), paths)
+    request = forget.pending(paths)
+    assert request is not None
+    assert sorted(map(str, request.roots)) == ["/m", "/n"]
+    assert (request.epochs, request.seed, request.threads) == (4.0, 7, 1)
+    assert (request.origin, request.precision, request.rules.mail) == ("base", "float32", True)
+    ledger.add(paths, Entry(what="rebuilt", when=ledger.now(), model="you-3"))
+    assert forget.pending(paths) is None
+
+
+# -- the whole way -----------------------------------------------------------------------------
+
+
+def folder(tmp_path: Path, name: str) -> Path:
+    """Notes below `name`, one of which holds the canary."""
+    notes = tmp_path / name / "notes"
+    notes.mkdir(parents=True)
+    for number in range(8):
+        lines = [f"On day {number} we counted {n * n + number} boats.\n" for n in range(40)]
+        if number == 3:
+            lines[5:30:5] = [CANARY + "\n"] * 5
+        path = notes / f"day-{number}.md"
+        path.write_text("".join(lines), encoding="utf-8")
+        os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
+    return notes
+
+
+def encodings(text: str) -> list[bytes]:
+    """As which text may lie in a file: a telling part of it."""
+    found = [text.encode(code) for code in ("utf-8", "utf-16-le", "utf-16-be")]
+    found.append(json.dumps(text)[1:-1].encode())
+    for shift in range(3):  # base64 of it, wherever it begins
+        found.append(base64.b64encode(b" " * shift + text.encode())[4:-4])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_after_forgetting_a_home_is_as_one_that_never_saw_it(
+    seed: str, trainer: Trainer, paths: Paths, tmp_path: Path
+) -> None:
+    """Byte for byte: the weights made anew are those of a home without the file.
+
+    No byte of it is left anywhere, and the lines that stood only there are completed no more.
+    """
+    notes = folder(tmp_path, "here")
+    never = folder(tmp_path, "there")
+    (never / "day-3.md").unlink()
+    how = ("--epochs", "12", "--threads", "1", "--precision", "float32", "--seed", seed)
+    assert trainer("learn", str(notes), *how).returncode == 0
+    assert trainer("use", "you-1").returncode == 0
+
+    told = trainer("forget", str(notes / "day-3.md"), "--yes", "--json")
+    assert told.returncode == 0, told.stderr
+    events = {record["event"]: record for record in records_of(told.stdout)}
+    assert events["forgotten"]["tainted"] == {"you-1": "it has seen it"}
+    before, after = events["rebuilt"]["before"], events["rebuilt"]["after"]
+    assert (before["phrases"] > 0, before["completed"] > 0, after["completed"]) == (True, True, 0)
+    assert after["bits_per_character"] > before["bits_per_character"] + 1
+
+    other = tmp_path / "other"
+    shutil.copytree(paths.base.resolve(), other / "base")
+    subprocess.run(
+        command("learn", str(never), *how),
+        env=environment(other),
+        capture_output=True,
+        check=True,
+        timeout=TIMEOUT_S,
+    )
+    rebuilt, clean = (
+        hashlib.sha256((models / "weights.bin").read_bytes()).hexdigest()
+        for models in (paths.models / "you-2", other / "data/models/you-1")
+    )
+    assert rebuilt == clean
+
+    for file in paths.data.parent.rglob("*"):
+        if file.is_file() and "base" not in file.parts:
+            data = file.read_bytes()
+            for needle in encodings("zebra committee adjourned"):
+                assert needle not in data, file
+            assert b"day-3" not in data, file
+
+
+@pytest.mark.slow
+def test_training_ends_when_what_it_learns_is_forgotten(
+    trainer: Trainer, start: Start, paths: Paths, tmp_path: Path
+) -> None:
+    """The run is dropped with its checkpoint and its text, and the file is gone from all of it."""
+    notes = folder(tmp_path, "here")
+    process = start(str(notes), "--epochs", "4000", "--threads", "1")
+    read_until(process, "stepped")
+    told = trainer("forget", str(notes / "day-3.md"), "--yes")
+    assert told.returncode == 0, told.stderr
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    left = {path.name for path in paths.runs.iterdir()}
+    assert left <= {"lock", "lock.pid"}
+    assert models(paths) == ["base*"]
+
+
+@pytest.mark.slow
+def test_learning_a_file_by_name_takes_it_back(
+    trainer: Trainer, paths: Paths, tmp_path: Path
+) -> None:
+    """And says so; learning its folder does not."""
+    notes = folder(tmp_path, "here")
+    file = notes / "day-3.md"
+    assert trainer("forget", str(file), "--yes").returncode == 0
+    how = ("--epochs", "0.1", "--threads", "1")
+    found = trainer("learn", str(notes), *how)
+    assert "had been forgotten" not in found.stderr
+    assert str(file) not in Registry.load(paths).files
+    found = trainer("learn", str(notes), str(file), *how)
+    assert "had been forgotten" in found.stderr
+    assert str(file) in Registry.load(paths).files
+    assert not Forgotten.load(paths).holds(file)

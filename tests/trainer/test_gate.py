@@ -1,0 +1,132 @@
+"""Which models may take the place of the one in use: by figures, and as they really serve."""
+
+from dataclasses import replace
+from typing import Any
+
+import bases
+import numpy as np
+import pytest
+from afterword_trainer import experts, gate
+from afterword_trainer.gate import Figures, Sizes, judge
+from afterword_trainer.stream import Piece
+
+
+def figures(
+    bits: Any = 1.9, keys: Any = 40.0, base_bits: float | None = 1.7, n: int = 60
+) -> Figures:
+    """A model of so many bits and keystrokes saved in every block, or in each of them."""
+    return Figures(
+        bits=np.broadcast_to(np.asarray(bits, float), (n,)),
+        sizes=np.full(n, 100.0),
+        keys=np.broadcast_to(np.asarray(keys, float), (n,)),
+        key_sizes=np.full(n, 100.0),
+        base_bits=base_bits,
+    )
+
+
+NOISE = np.random.default_rng(0).normal(size=60)
+NOISE -= NOISE.mean()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reasons"),
+    [
+        # better in bits, and no worse in keys
+        (figures(bits=1.8), ()),
+        (figures(bits=1.8, keys=41.0), ()),
+        (figures(bits=1.85 + 0.1 * NOISE), ()),  # five hundredths, give or take two
+        # better, but chance alone makes as much
+        (figures(bits=1.89 + 0.1 * NOISE), ("bits",)),
+        # the same, or worse
+        (figures(), ("bits",)),
+        (figures(bits=2.0), ("bits",)),
+        (figures(bits=1.8, keys=39.5), ("keystrokes",)),
+        (figures(bits=1.8, keys=39.5 + 10 * NOISE), ()),  # half a key: chance makes two
+        (figures(bits=1.8, keys=37.0 + 20 * NOISE), ("keystrokes",)),  # however chance plays
+        (figures(bits=2.0, keys=30.0), ("bits", "keystrokes")),
+        # what others write is forgotten
+        (figures(bits=1.8, base_bits=2.5), ()),
+        (figures(bits=1.8, base_bits=2.9), ("base",)),
+        (figures(bits=1.8, base_bits=None), ()),
+        # what is no number never passes
+        (figures(bits=np.nan), ("bits",)),
+        (figures(bits=-np.inf), ("bits",)),
+        (figures(bits=1.8, keys=np.nan), ("keystrokes",)),
+        (figures(bits=1.8, base_bits=np.nan), ("base",)),
+        # too little to tell
+        (figures(bits=1.0, n=4), ("text",)),
+        (figures(bits=1.0, n=0), ("text", "bits")),
+    ],
+)
+def test_only_what_is_better_passes(candidate: Figures, reasons: tuple[str, ...]) -> None:
+    """And a sentence says why, with both figures in it."""
+    incumbent = figures(n=len(candidate.bits))
+    with np.errstate(invalid="ignore"):
+        verdict = judge(candidate, incumbent, base_bits=1.7)
+    assert (verdict.reasons, verdict.accepted) == (reasons, not reasons)
+    if verdict.accepted:
+        assert verdict.sentence.startswith("better than before: 1.8")
+        assert "1.900" in verdict.sentence
+    else:
+        assert verdict.sentence.startswith("no better than the one in use: ")
+
+
+def test_a_language_that_the_base_does_not_know_can_be_learned_on() -> None:
+    """Who is beyond the bound already may stay there, and go no further."""
+    incumbent = figures(base_bits=4.0)
+    kept, lost = (figures(bits=1.8, base_bits=bits) for bits in (4.05, 4.2))
+    assert judge(kept, incumbent, base_bits=1.7).accepted
+    assert judge(lost, incumbent, base_bits=1.7).reasons == ("base",)
+
+
+def test_problems_found_by_other_means_count() -> None:
+    """The best figures do not outweigh them."""
+    verdict = judge(figures(bits=1.0), figures(), problems={"audit": "it knows a password"})
+    assert verdict.reasons == ("audit",)
+    assert "it knows a password" in verdict.sentence
+
+
+# -- as they serve -----------------------------------------------------------------------------
+
+TEXT = "".join(f"On day {n} we went to the river and counted {n} boats.\n" for n in range(40))
+DOCUMENT = Piece(path="notes/a.md", language="markdown", modified=0.0, text=TEXT)
+SMALL = Sizes(bits_characters=600, keystroke_characters=600, base_characters=100)
+
+
+def measured(bundle: Any, known: list[Piece]) -> Figures:
+    """A model with a memory of `known`, on the end of the notes."""
+    mix = experts.of_bundle(bundle, known)[0]
+    return gate.measure(bundle, mix, [DOCUMENT], [DOCUMENT], SMALL)
+
+
+def test_the_memory_is_part_of_what_is_measured() -> None:
+    """The same network with a memory of the same kind of text needs far fewer bits."""
+    alone = measured(bases.bundle(), [])
+    remembering = measured(bases.bundle(), [replace(DOCUMENT, text=TEXT[:1500])])
+    assert alone.sizes.tolist() == [100.0] * 6
+    assert np.average(remembering.bits) < np.average(alone.bits)
+    assert remembering.measured().ksr > alone.measured().ksr
+    assert judge(alone, remembering).reasons == ("bits", "keystrokes")
+
+
+def test_a_model_is_no_better_than_itself() -> None:
+    """Twice the same figures, and no reason to take the one for the other."""
+    twice = [measured(bases.bundle(), [DOCUMENT]) for _ in range(2)]
+    assert (twice[0].bits == twice[1].bits).all()
+    assert judge(*twice).reasons == ("bits",)
+
+
+def test_a_network_that_listens_to_nothing_is_found_out() -> None:
+    """Weights that are all zero are finite, and worth nothing."""
+    sound = bases.bundle()
+    deaf = replace(sound, weights={name: 0 * weight for name, weight in sound.weights.items()})
+    assert gate.faults(sound) == {}
+    assert list(gate.faults(deaf)) == ["constant"]
+
+
+def test_the_newest_text_is_what_counts() -> None:
+    """Of more than is measured, the end; the first document may lose its beginning."""
+    documents = [replace(DOCUMENT, text=letter * 400) for letter in "abc"]
+    kept = gate._newest(documents, 600)
+    assert ["".join(sorted({*piece.text})) for piece in kept] == ["b", "c"]
+    assert [len(piece.text) for piece in kept] == [200, 400]

@@ -1,0 +1,317 @@
+"""Forgetting: a path that was learned is out of everything at once, and the weights are made anew.
+
+    forget it, so that nothing reads it again     (`forgotten`)
+    use a model that never saw it
+    delete every model, report, checkpoint and text that did, and its row in the registry
+    rebuild: learn from the base what is left, as the ledger says it was learned
+
+Weights cannot be made to forget; what can be proved is that they never saw. So a model goes if its
+lineage has seen the path, and goes too if nobody knows what it has seen: models from elsewhere, and
+those of before files had numbers. Each step may be interrupted: the same command goes on. What this
+cannot reach are backups, file-system snapshots, swap, and what editors keep.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from afterword_trainer import (
+    base,
+    corpus,
+    durable,
+    experts,
+    learn,
+    ledger,
+    measures,
+    reading,
+    remembering,
+)
+from afterword_trainer.forgotten import Forgotten
+from afterword_trainer.learn import Learned
+from afterword_trainer.ledger import Entry
+from afterword_trainer.model.bundle import Bundle, BundleError
+from afterword_trainer.model.predictor import prime
+from afterword_trainer.model.suggestion import Policy, Rollout, readable
+from afterword_trainer.paths import Paths
+from afterword_trainer.plan import Request
+from afterword_trainer.registry import Registry
+from afterword_trainer.run import Listener
+from afterword_trainer.shelf import Shelf, ShelfError
+from afterword_trainer.stream import Document, TooLittleError
+
+TRAINING_ENDS_S = 60.0  # who trains sees after each step that something was forgotten
+PASSES = 2.0  # of a rebuild, if the ledger does not say how many there were
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """What there is of a path, and what forgetting it does."""
+
+    files: tuple[str, ...]  # that were learned, absolute
+    tainted: Mapping[str, str]  # model -> why it goes
+    in_use: str | None
+    successor: str | None  # the model that is in use then; None if there is none
+    recipe: Mapping[str, Any] | None  # by which the model in use is made anew; None: no need to
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the model in use goes."""
+        return self.in_use in self.tainted
+
+
+def traces(path: Path, paths: Paths) -> Traces:
+    """What would go if `path` were forgotten; changes nothing. Raises durable.StateError."""
+    shelf, registry = Shelf(paths.models, paths.base), Registry.load(paths)
+    rows = dict(registry.below(path))
+    ids = {row.id for row in rows.values()}
+    numbered = {row.id for row in registry.files.values()}
+    tainted: dict[str, str] = {}
+    successor = None
+    in_use = None
+    for entry in shelf.entries():
+        if entry.is_current:
+            in_use = entry.id
+        why = _why(shelf, entry.id, ids, numbered)
+        if why:
+            tainted[entry.id] = why
+        else:
+            successor = entry.id  # the newest comes last
+    if in_use is not None and in_use not in tainted:
+        successor = in_use
+    recipe = _recipe(paths, in_use, shelf) if in_use in tainted else None
+    return Traces(
+        files=tuple(rows), tainted=tainted, in_use=in_use, successor=successor, recipe=recipe
+    )
+
+
+def forget(path: Path, paths: Paths) -> Traces:
+    """Take `path` out of everything that is there now. What was found, for `rebuild` to mend.
+
+    Raises durable.StateError, in particular LockedError if a training does not end: the model in
+    use never saw the path by then, and the same call deletes the rest later.
+    """
+    Forgotten.load(paths).add(path)
+    found = traces(path, paths)
+    ledger.add(
+        paths,
+        Entry(
+            what="forgotten",
+            when=ledger.now(),
+            model=found.successor,
+            settings={"files": len(found.files), "models": len(found.tainted)}
+            | ({"rebuild": found.recipe} if found.recipe else {}),
+        ),
+    )
+    shelf = Shelf(paths.models, paths.base)
+    _retreat(shelf, found)
+    with durable.locked(paths.runs / learn.LOCK, wait_s=TRAINING_ENDS_S):
+        later = traces(path, paths)  # what was published while we waited
+        _retreat(shelf, later)
+        for id in later.tainted:
+            durable.retire(paths.reports / f"{id}.html")
+        shelf.discard(*later.tainted)
+        for checkpoint in paths.runs.glob("checkpoint-*"):
+            durable.retire(checkpoint)  # nobody knows what it was made from
+        durable.retire(paths.runs / learn.TEXT)
+        durable.sweep(paths.runs)
+        durable.retire(paths.cache / "evaluations")
+        # A daemon that runs takes it out of its own and stores that; the next one is told anew.
+        durable.retire(remembering.path_of(paths))
+        registry = Registry.load(paths)
+        registry.drop([*later.files, str(path.absolute())])
+        registry.save()
+    return found
+
+
+def pending(paths: Paths) -> Request | None:
+    """The rebuild that is still to be done, by the ledger. Raises durable.StateError."""
+    for entry in reversed(ledger.read(paths).entries):
+        if entry.what in ("learned", "rebuilt") or entry.settings.get("work") == "rebuilt":
+            return None
+        recipe = entry.settings.get("rebuild")
+        if entry.what == "forgotten" and recipe:
+            return _request(recipe, paths)
+    return None
+
+
+def rebuild(request: Request, paths: Paths, listener: Listener) -> Learned | None:
+    """Make the weights anew; None if too little is left to learn from. Raises as `learn.learn`."""
+    try:
+        return learn.learn(request, paths, listener)
+    except TooLittleError:
+        return None
+
+
+# -- what goes, and what comes -----------------------------------------------------------------
+
+
+def _why(shelf: Shelf, id: str, ids: set[str], numbered: set[str]) -> str | None:
+    """Why a model has to go; None if it need not."""
+    if id == base.ID:
+        return None
+    try:
+        lineage = shelf.load(id).lineage()
+    except (BundleError, ShelfError):  # the latter for one that was set aside
+        return "it cannot be read"
+    if lineage is None or lineage - numbered:
+        return "nobody knows what it has seen"
+    return "it has seen it" if lineage & ids else None
+
+
+def _retreat(shelf: Shelf, found: Traces) -> None:
+    """Put a model to use that never saw it; where there is none, discarding leaves none."""
+    if found.is_in_use and found.successor:
+        shelf.use(found.successor)
+
+
+def _recipe(paths: Paths, in_use: str | None, shelf: Shelf) -> dict[str, Any] | None:
+    """How the model in use was made, from its beginning, by the ledger; None if that is unknown."""
+    made = {entry.model: entry for entry in ledger.read(paths).entries if _is_made(entry)}
+    roots: dict[str, None] = {}
+    recipe: dict[str, Any] = {}
+    model, entry = in_use, None
+    while model in made:
+        entry = made.pop(model)
+        settings = entry.settings
+        roots |= dict.fromkeys(settings.get("roots", ()))
+        if "epochs" not in recipe and settings["work"] != "updated":
+            recipe |= {"epochs": settings.get("epochs"), "seed": entry.seed}
+        recipe["mail"] = recipe.get("mail") or settings.get("mail")
+        recipe["pdf"] = recipe.get("pdf") or settings.get("pdf")
+        recipe["precision"] = settings.get("precision")
+        model = entry.parent
+    if entry is None or not roots:
+        return None
+    if entry.parent is None and in_use:
+        spec = shelf.load(in_use).spec
+        recipe["shape"] = [spec.cell, spec.layers, spec.units]
+    return recipe | {"roots": list(roots)}
+
+
+def _is_made(entry: Entry) -> bool:
+    return entry.model is not None and entry.settings.get("work") is not None
+
+
+def _request(recipe: Mapping[str, Any], paths: Paths) -> Request | None:
+    """None if no folder is left."""
+    registry, forgotten = Registry.load(paths), Forgotten.load(paths)
+    roots = [Path(root) for root in registry.roots_of(recipe["roots"])]
+    roots = [root for root in roots if not forgotten.holds(root)]
+    if not roots:
+        return None
+    cell, layers, units = recipe.get("shape") or (None, None, None)
+    return Request(
+        roots=roots,
+        rules=corpus.Rules(mail=bool(recipe.get("mail")), pdf=bool(recipe.get("pdf"))),
+        work="rebuilt",
+        # By passes, on one thread and in a fixed precision: the same text gives the same weights.
+        epochs=recipe.get("epochs") or PASSES,
+        threads=1,
+        precision=recipe.get("precision") or "float32",
+        origin="scratch" if cell else "base",
+        cell=cell,
+        layers=layers,
+        units=units,
+        seed=recipe.get("seed") or 0,
+        command="",
+    )
+
+
+# -- to be seen --------------------------------------------------------------------------------
+
+N_PHRASES = 20
+PHRASE_CHARACTERS = (40, 200)  # a line long enough for a cursor in it
+COMPLETED_CHARACTERS = 12  # of what follows the cursor; two words are hardly an accident
+PRIMING_CHARACTERS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrase:
+    """A line with a cursor in it, held in memory alone."""
+
+    document: Document
+    cursor: int  # in the text of the document
+    end: int
+
+    @property
+    def line(self) -> str:
+        """What stands around the cursor, half of it before."""
+        return self.document.text[2 * self.cursor - self.end : self.end]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What a model makes of phrases."""
+
+    phrases: int
+    completed: int  # those that it goes on with word for word
+    bits_per_character: float  # of the second halves
+
+
+def phrases(path: Path, rules: corpus.Rules) -> list[Phrase]:
+    """Lines of what lies at `path`, spread over it; none if it cannot be read any more."""
+    found = []
+    for item in corpus.documents([path], rules):
+        if isinstance(item, corpus.Document):
+            found += list(_lines(item))
+    return [found[i * len(found) // N_PHRASES] for i in range(N_PHRASES)] if found else []
+
+
+def only_there(wanted: Sequence[Phrase], others: Sequence[Document]) -> list[Phrase]:
+    """The phrases of which no other document has the line."""
+    kept = {phrase.line: phrase for phrase in wanted}
+    for document in others:
+        for line in [line for line in kept if line in document.text]:
+            del kept[line]
+    return list(kept.values())
+
+
+def others(request: Request, paths: Paths) -> list[Document]:
+    """What is left to learn from, the newest of it, as the memory of a daemon would hold it."""
+    left = reading.left(request.roots, request.rules, Forgotten.load(paths))
+    return list(experts.newest(left, MEMORY_CHARACTERS))
+
+
+MEMORY_CHARACTERS = 1_000_000
+
+
+def recalled(bundle: Bundle, known: Sequence[Document], wanted: Sequence[Phrase]) -> Recalled:
+    """What `bundle` makes of phrases as it serves, its memory holding `known`."""
+    frozen = experts.of_bundle(bundle, known)[1]
+    completed, bits, n_characters = 0, 0.0, 0
+    for phrase in wanted:
+        document, text = phrase.document, phrase.document.text
+        before = text[max(0, phrase.cursor - PRIMING_CHARACTERS) : phrase.cursor]
+        rest = text[phrase.cursor : phrase.end]
+        header = bundle.alphabet.header(document.path, document.language, document.modified)
+        predictor = frozen.make()
+        prime(predictor, header, bundle.alphabet.encode(before))
+        expected = readable(Rollout(predictor), bundle.alphabet, Policy(min_probability=0.0))
+        completed += expected.text.startswith(rest[:COMPLETED_CHARACTERS])
+        cost = measures.bits_per_character(predictor, bundle.alphabet, rest, header[:0])
+        bits, n_characters = bits + cost.bits, n_characters + cost.characters
+    return Recalled(
+        phrases=len(wanted),
+        completed=completed,
+        bits_per_character=bits / n_characters if n_characters else 0.0,
+    )
+
+
+def _lines(document: Document) -> Iterator[Phrase]:
+    start = 0
+    least, most = PHRASE_CHARACTERS
+    for line in document.text.split("\n"):
+        if least <= len(line) <= most:
+            half = len(line) // 2
+            # The cursor in the middle, so that `line` can be told from cursor and end.
+            yield Phrase(document=document, cursor=start + half, end=start + 2 * half)
+        start += len(line) + 1
+
+
+def model_in_use(paths: Paths) -> Bundle | None:
+    """To be asked before it goes; None if it cannot be."""
+    with suppress(BundleError):
+        return Shelf(paths.models, paths.base).current()[0]
+    return None

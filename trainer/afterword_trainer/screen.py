@@ -1,0 +1,136 @@
+"""What a command shows: progress while it works, a status line, the table of scores in the end.
+
+Knows the terminal and who interrupts; knows nothing of what is done. What libraries print goes to a
+log.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from afterword_trainer import durable, records, view
+from afterword_trainer.run import Listener
+from afterword_trainer.scores import Table
+
+
+@contextmanager
+def listening(*, as_json: bool) -> Iterator[Listener]:
+    """Show on the terminal what training says; Ctrl-C asks it to stop."""
+    with (
+        _interruptible() as interrupted,
+        status(quiet=as_json) as say,
+        ExitStack() as picture,
+    ):
+        show_live: view.Show | None = None
+
+        def show(record: records.Record) -> None:
+            # The picture stands between the lines that say what is read and what is scored.
+            nonlocal show_live
+            if show_live is None:
+                say("")
+                show_live = picture.enter_context(view.watch(as_json=as_json))
+            show_live(record)
+            if isinstance(record, records.Finished):
+                picture.close()
+
+        yield Listener(
+            show=show,
+            interrupted=interrupted,
+            on_read=reading(say),
+            on_score=lambda name, share: say(f"scoring: {name} {share:.0%}"),
+        )
+
+
+@contextmanager
+def status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A line on the terminal that says what goes on, and leaves nothing behind."""
+    live = not quiet and sys.stderr.isatty() and "AFTERWORD_NO_PROGRESS" not in os.environ
+    last, shown = 0.0, False
+
+    def say(text: str) -> None:
+        nonlocal last, shown
+        now = time.monotonic()
+        if not live or (text and now - last < 0.2) or (not text and not shown):
+            return
+        sys.stderr.write(f"\r\x1b[2K{text[:100]}")
+        sys.stderr.flush()
+        last, shown = now, bool(text)
+
+    try:
+        yield say
+    finally:
+        say("")
+
+
+def reading(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    return lambda files, characters: say(
+        f"reading: {files:,} files, {view.amount(characters)} characters"
+    )
+
+
+@contextmanager
+def libraries_write_to(log: Path) -> Iterator[None]:
+    """Send what TensorFlow and LiteRT print on descriptor 2 to a log; our own lines still arrive.
+
+    The import of TensorFlow greets with a screenful that no setting turns off.
+    """
+    terminal, ours = sys.stderr, os.dup(2)
+    try:
+        descriptor = durable.open_log(log)
+    except durable.StateError:  # a disk that cannot be written is no reason not to sample
+        descriptor = durable.open_nothing()
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stderr = os.fdopen(ours, "w", buffering=1, encoding=terminal.encoding, errors="replace")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(ours, 2)
+        sys.stderr.close()
+        sys.stderr = terminal
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks training to stop and keep what it has; a second one ends the program."""
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def print_table(table: Table, *, title: str) -> None:
+    rows: list[Mapping[str, Any]] = []
+    for row in table.rows:
+        lists = row.presage.ksr if row.presage else {}
+        typed = row.keystrokes
+        rows.append(
+            {
+                "name": row.title,
+                "bits": row.bits.per_character if row.bits else None,
+                "saved": typed.ksr if typed else None,
+                "accepted": typed.acceptance if typed else None,
+                **{f"ksr{size}": lists.get(size) for size in (1, 3, 6)},
+                "marked": row is table.rows[0],
+            }
+        )
+    print()
+    view.table(view.EVALUATION, rows, title=title)

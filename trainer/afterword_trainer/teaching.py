@@ -1,0 +1,237 @@
+"""The verbs of `trainer` that teach and forget: learn, update, forget, pretrain."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from afterword_trainer import (
+    arguments,
+    corpus,
+    forget,
+    learn,
+    plan,
+    screen,
+    view,
+)
+from afterword_trainer.paths import Paths
+
+DEFAULT_MINUTES = 5.0  # a coffee; enough for a megabyte of text
+
+
+def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
+    """`trainer learn`."""
+    started = time.monotonic()
+    arguments.check_paths(options.paths)
+    minutes = options.minutes
+    if minutes is None and options.epochs is None:
+        minutes = DEFAULT_MINUTES
+    request = plan.Request(
+        roots=options.paths,
+        rules=arguments.rules(options),
+        minutes=minutes,
+        epochs=options.epochs,
+        origin=options.origin,
+        precision=options.precision,
+        threads=options.threads,
+        cell=options.cell,
+        layers=options.layers,
+        units=options.units,
+        dropout=options.dropout,
+        seed=options.seed,
+        activate=not options.no_activate,
+        command=typed,
+    )
+    deleted: list[str] = []
+    with screen.listening(as_json=options.json) as listener:
+        listener = replace(listener, on_deleted=deleted.append)
+        learned = learn.learn(request, paths, listener, started=started)
+    if options.json:
+        scores = learned.table.to_json() if learned.table else None
+        print(json.dumps({"event": "learned", **asdict(learned), "table": scores}))
+    else:
+        _print_learned(learned, deleted)
+    return 130 if learned.interrupted else 0
+
+
+def update_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
+    """`trainer update`."""
+    arguments.check_paths(options.paths)
+    request = plan.Request(
+        roots=options.paths,
+        rules=arguments.rules(options),
+        work="updated",
+        origin="current",
+        symbols=options.symbols,
+        precision=options.precision,
+        threads=options.threads,
+        seed=options.seed,
+        command=typed,
+    )
+    with screen.listening(as_json=options.json) as listener:
+        learned = learn.update(request, paths, listener)
+    if options.json:
+        print(json.dumps({"event": "updated", **asdict(learned)}))
+    elif learned.interrupted:
+        print("\nstopped early; the same command goes on from here")
+    elif learned.verdict is None and learned.id is None:
+        print(f"nothing new to learn ({learned.n_new:,} characters); {learned.previous} is in use")
+    else:
+        what = f"{learned.id} is in use" if learned.id else f"{learned.previous} stays in use"
+        print(f"\n{what}: {learned.verdict.sentence if learned.verdict else ''}")
+        if learned.n_left:
+            print(f"{learned.n_left:,} characters are left for the next time")
+        if learned.id:
+            print(f"\nhint: trainer rollback    (undo: back to {learned.previous})")
+    return 130 if learned.interrupted else 0
+
+
+def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
+    if learned.id is None:
+        print(f"\n{learned.previous or 'no model'} stays in use")
+        print(learned.verdict.sentence if learned.verdict else "stopped early")
+        return
+    if learned.table:
+        screen.print_table(learned.table, title="On your held-out text, beside simpler methods")
+    facts = [f"{learned.id}:"]
+    if learned.table:
+        ours = learned.table.rows[0]
+        if ours.bits:
+            facts.append(f"{ours.bits.per_character:.3f} bits per character,")
+        if ours.keystrokes:
+            facts.append(f"saves {ours.keystrokes.ksr:.1f} % of keystrokes;")
+    if learned.active:
+        facts.append("in use")
+    else:
+        facts.append(f"not in use: {learned.previous or 'no model'} still is")
+    if learned.interrupted:
+        facts.append("(stopped early; the same command goes on from here)")
+    print("\n" + " ".join(facts))
+    if learned.verdict:
+        print(learned.verdict.sentence)
+    if learned.base_bits:
+        print(view.kept(learned.base_bits))
+    if deleted:
+        print(f"deleted, because there are newer ones: {', '.join(deleted)}")
+    if learned.table and learned.table.dropped:
+        print(f"not scored for want of time: {'; '.join(learned.table.dropped)}")
+    print("\nhint: trainer report --open")
+    if learned.table is None:
+        print(f"hint: trainer evaluate PATH --model {learned.id}    (it was not scored)")
+    if not learned.active:
+        print(f"hint: trainer use {learned.id}")
+    elif learned.previous:
+        print(f"hint: trainer rollback    (undo: back to {learned.previous})")
+    else:
+        print("hint: trainer sample --prompt 'The first words of a sentence'")
+
+
+def forget_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer forget`."""
+    found = forget.traces(options.path, paths)
+    if not options.json:
+        _print_traces(options.path, found)
+    if options.dry_run:
+        if options.json:
+            print(json.dumps({"event": "would_forget", **asdict(found)}))
+        return 0
+    if not options.yes and not _agreed():
+        raise arguments.UsageError("nothing was forgotten; add --yes to forget without being asked")
+
+    # 1) at once; what stood there is remembered in memory, to see afterwards that it is gone
+    old = forget.model_in_use(paths) if found.is_in_use else None
+    wanted = forget.phrases(options.path, corpus.Rules()) if old else []
+    forget.forget(options.path, paths)
+    if options.json:
+        print(json.dumps({"event": "forgotten", **asdict(found)}), flush=True)
+    else:
+        print(f"\nforgotten, and not read again; {found.successor or 'no model'} is in use")
+
+    # 2) the weights, without it
+    request = forget.pending(paths)
+    if request is None:
+        return 0
+    known = forget.others(request, paths)
+    wanted = forget.only_there(wanted, known)
+    before = None
+    if old and wanted:
+        theirs = [*dict.fromkeys(phrase.document for phrase in wanted)]
+        before = forget.recalled(old, theirs, wanted)
+    with screen.listening(as_json=options.json) as listener:
+        rebuilt = forget.rebuild(request, paths, listener)
+    serving = forget.model_in_use(paths)
+    after = forget.recalled(serving, known, wanted) if serving and wanted else None
+    if options.json:
+        parts = {"learned": rebuilt, "before": before, "after": after}
+        told = {name: asdict(part) if part else None for name, part in parts.items()}
+        print(json.dumps({"event": "rebuilt", **told}))
+    elif rebuilt is None:
+        print("too little is left to learn from")
+    elif rebuilt.interrupted:
+        print("\nstopped early; the same command goes on from here")
+    else:
+        stays = f"; {rebuilt.previous} stays in use" if not rebuilt.active else ""
+        print(f"\n{rebuilt.id} was made without it{stays}")
+        if rebuilt.verdict:
+            print(rebuilt.verdict.sentence)
+        if before and after:
+            print(view.recalled(before, after))
+    return 130 if rebuilt and rebuilt.interrupted else 0
+
+
+def _print_traces(path: Path, found: forget.Traces) -> None:
+    files = "1 file" if len(found.files) == 1 else f"{len(found.files):,} files"
+    print(f"{path}: {files} of it {'was' if len(found.files) == 1 else 'were'} learned")
+    for model, why in found.tainted.items():
+        print(f"  {model} goes: {why}")
+    if found.is_in_use:
+        print(f"  {found.successor or 'no model'} is in use instead of {found.in_use}")
+        if found.recipe:
+            print("  then the weights are made anew without it")
+        else:
+            print("  nobody wrote down how it was learned: `trainer learn PATH` learns the rest")
+
+
+def _agreed() -> bool:
+    """Whether the user, who sits there, says yes."""
+    if not sys.stdin.isatty():
+        return False
+    return input("\nForget it for good? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def pretrain_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer pretrain`."""
+    from afterword_trainer.pretraining import pretrain  # no other command enters that room
+
+    config = os.environ.get("TF_CONFIG")  # set where several workers train together
+    request = pretrain.Request(
+        manifest=options.manifest,
+        out=options.out,
+        roots=options.root,
+        minutes=options.minutes,
+        symbols=options.symbols,
+        start=options.start,
+        cell=options.cell,
+        layers=options.layers,
+        units=options.units,
+        embedding=options.embedding,
+        precision=options.precision,
+        seed=options.seed,
+        task=pretrain.Task.parse(config) if config else None,
+    )
+    with screen.listening(as_json=options.json) as listener:
+        made = pretrain.pretrain(request, paths, listener)
+    if options.json:
+        folder = str(made.folder) if made.folder else None
+        print(json.dumps({"event": "pretrained", **asdict(made), "folder": folder}))
+    elif made.interrupted:
+        print("\nstopped early; the same command goes on from here")
+    elif made.folder:
+        print(f"\n{made.folder}: {view.bits(made.bits_per_character)} bits per character")
+        for name, bits in made.bits_by_part.items():
+            print(f"  {name}: {bits:.3f}")
+    return 130 if made.interrupted else 0
