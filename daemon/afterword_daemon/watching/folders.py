@@ -1,0 +1,412 @@
+"""The watched folders: listed, compared with the index, and what of them is there at all.
+
+A scan lists everything; a look only the folders that a hint is about, and what is new below them.
+Both do the same with each: watch it, list it, mark in the index what changed or is gone. Nothing
+is gone unless the folder that it lay in was listed. Opens no file; tells nobody.
+"""
+
+import errno
+import os
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from afterword_trainer import corpus
+from afterword_trainer.corpus import Found, Listing, Rules, Skipped
+from afterword_trainer.forgotten import Forgotten
+from afterword_trainer.paths import Paths
+
+from afterword_daemon.watching import places, watcher
+from afterword_daemon.watching.hints import Hints
+from afterword_daemon.watching.index import Index, key_of
+from afterword_daemon.watching.messages import Mode
+from afterword_daemon.watching.watcher import Refused, Watcher
+
+SCAN_S: Final = 720.0  # with its jitter at most a quarter of an hour
+# Where events are told too: for what no event was told of.
+SCAN_WATCHED_S: Final = 3600.0
+AWAY_S: Final = 30.0  # one look at whether a folder is back
+_SPREAD: Final = (0.75, 1.25)  # so that nothing happens at the same time everywhere
+
+
+@dataclass(slots=True)
+class Root:
+    """A folder that the user named, and how it is watched."""
+
+    path: str
+    mode: Mode = "events"
+    detail: str = ""
+    unwatched: str = ""  # why there are no events, a sentence
+    shares: bool = False  # something is mounted in it that others change
+    identity: tuple[int, int] | None = None
+    next_scan: float = 0.0  # by the clock of `Folders`
+
+    @property
+    def every_s(self) -> float | None:
+        """Seconds between two scans, about; None where events are told."""
+        return {"events": None, "scanning": SCAN_S}.get(self.mode, AWAY_S)
+
+
+class Folders:
+    """Whatever is known of the folders, beside the index. For one thread."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        hints: Hints,
+        clock: Callable[[], float],
+        check: Callable[[], None],
+        start_watcher: Callable[[], Watcher],
+        watch_limit: int | None,
+    ) -> None:
+        """`check` is called for each folder, and may raise to end a scan."""
+        self._ours = (paths.config, paths.data, paths.cache, paths.runtime, paths.logs, paths.base)
+        self._hints = hints
+        self._clock = clock
+        self._check = check
+        self._start_watcher = start_watcher
+        self._limit = watch_limit
+        self._watcher: Watcher | None = None
+        self._watched: set[str] = set()
+        self._our_identities: frozenset[tuple[int, int]] = frozenset()
+        self._known: dict[str, corpus.Folder] = {}  # as the listing of the folder above had them
+        self._skipped: dict[str, int] = {}  # in each of those
+        self.roots: list[Root] = []
+        self.rules = Rules()
+
+    # -- what to watch -------------------------------------------------------------------------
+
+    def name(self, folders: Iterable[str], rules: Rules, index: Index) -> None:
+        """From now on it is these; of others nothing is known any more."""
+        real: dict[str, str] = {}
+        for folder in folders:
+            path = os.path.abspath(folder)  # noqa: PTH100 - keeps links' names
+            real.setdefault(os.path.realpath(path), path)
+        before = {root.path for root in self.roots}
+        # Of two that lie in each other the inner one comes first, so that its files are its own.
+        self.roots = [Root(path) for path in sorted(real.values(), key=len, reverse=True)]
+        self.rules = rules
+        for path in {*before, *index.roots()} - set(real.values()):
+            self._drop(path, index)
+
+    def close(self) -> None:
+        """Watch nothing."""
+        if self._watcher:
+            self._watcher.close()
+
+    def known(self, path: str) -> corpus.Folder | None:
+        """A folder that was listed and may be read from."""
+        root = self._root_of(path)
+        return self._known.get(path) if root and root.mode in ("events", "scanning") else None
+
+    def skipped(self, root: Root) -> int:
+        """How many files and folders were passed over by their names."""
+        return sum(count for path, count in self._skipped.items() if self._root_of(path) is root)
+
+    def hold(self, detail: str) -> None:
+        """Look at nothing for a while."""
+        for root in self.roots:
+            _be(root, "away", detail)
+            root.next_scan = self._clock() + AWAY_S
+
+    # -- scans ---------------------------------------------------------------------------------
+
+    def due_in(self) -> float:
+        """Seconds until the next scan."""
+        soonest = min((root.next_scan for root in self.roots), default=self._clock() + SCAN_S)
+        return max(0.0, soonest - self._clock())
+
+    def due(self) -> list[Root]:
+        """The folders that are to be scanned by now."""
+        return [root for root in self.roots if root.next_scan <= self._clock()]
+
+    def scan(self, root: Root, index: Index, forgotten: Forgotten) -> None:
+        """List everything in one of the folders."""
+        self._our_identities = frozenset(_identities(self._ours))
+        kind = places.shared(root.path)
+        if kind and not root.unwatched:
+            root.unwatched = f"it is on a file system ({kind}) that others change"
+        if owner := self._owner(root.path):
+            _be(root, "missing", f"it lies in {owner}, which is Afterword's own")
+        elif forgotten.holds(root.path):
+            self._drop(root.path, index)
+            _be(root, "missing", "it was forgotten; to undo that: trainer learn PATH")
+        else:
+            self._visit([corpus.top(root.path, self.rules)], index, forgotten, deep=True)
+        every_s = SCAN_WATCHED_S if root.mode == "events" else root.every_s or AWAY_S
+        if root.mode == "events" and watcher.LOSES_EVENTS:
+            every_s = SCAN_S
+        root.next_scan = self._clock() + every_s * random.uniform(*_SPREAD)
+
+    def look(
+        self, hinted: Mapping[str, Collection[str]], index: Index, forgotten: Forgotten
+    ) -> None:
+        """List folders again about which there were hints, and what is new below them."""
+        for path, names in hinted.items():
+            root = self._root_of(path)
+            if root is None:
+                continue
+            if path == root.path and ("" in names or root.mode not in ("events", "scanning")):
+                self.scan(root, index, forgotten)
+            elif folder := self._known.get(path):
+                self._visit([folder], index, forgotten, deep=False, due=(path, names))
+
+    def _visit(
+        self,
+        stack: list[corpus.Folder],
+        index: Index,
+        forgotten: Forgotten,
+        *,
+        deep: bool,
+        due: tuple[str, Collection[str]] = ("", ()),
+    ) -> None:
+        """List folders, and those in them: all of them, or those that are new or judged anew."""
+        while stack:
+            self._check()
+            folder = stack.pop()
+            names = due[1] if folder.path == due[0] else ()
+            for inner in self._list(folder, index, forgotten, names):
+                if deep or self._known.get(inner.path) != inner:
+                    stack.append(inner)
+        for root in self.roots:
+            if root.mode == "events" and (root.unwatched or root.shares):
+                _be(root, "scanning", f"{root.unwatched or _SHARES}; {_SCANNED}")
+
+    def _list(
+        self,
+        folder: corpus.Folder,
+        index: Index,
+        forgotten: Forgotten,
+        due: Collection[str],
+    ) -> list[corpus.Folder]:
+        """Mark what changed in one folder; the folders in it that may be listed.
+
+        `due` names files that have waited long enough.
+        """
+        root = self._root_of(folder.path)
+        assert root is not None
+        self._watch(folder.path, root)  # first: what changes from now on is seen, here or there
+        try:
+            with corpus.listed(folder, self.rules) as listing:
+                return self._compare(folder, root, listing, index, forgotten, due)
+        except OSError as error:
+            self._unlisted(folder, root, error)
+            return []
+
+    def _compare(
+        self,
+        folder: corpus.Folder,
+        root: Root,
+        listing: Listing,
+        index: Index,
+        forgotten: Forgotten,
+        due: Collection[str],
+    ) -> list[corpus.Folder]:
+        """Mark what changed between the index and a listing; the folders in it."""
+        known = index.folder(folder.path)
+        rows = index.rows(known[0]) if known else {}
+        inner_before = index.inner_folders(known[0]) if known else []
+        live = {name for name, row in rows.items() if not row.gone}
+        before = {*map(os.fsdecode, live), *map(_name, inner_before)}
+        if known and _is_away(listing, known[1], before):
+            if folder.named:
+                _be(root, "away", _AWAY)
+            self._skipped[folder.path] = 1
+            return []
+        if folder.named:
+            root.identity = listing.identity
+            _be(root, "events", "")
+        self._known[folder.path] = folder
+        above = None if folder.named else os.path.dirname(folder.path)  # noqa: PTH120
+        number = index.put_folder(folder.path, above, listing.identity[0])
+
+        n_skipped = int(listing.refused is not None)
+        inner: dict[str, corpus.Folder] = {}
+        held: set[str] = set()
+        for item in listing.items:
+            match item:
+                case corpus.Folder() if self._may_enter(item, forgotten):
+                    inner[item.path] = item
+                    if item.identity and item.identity[0] != listing.identity[0]:
+                        root.shares |= places.shared(item.path) is not None
+                case Found() if _is_own(item) and not forgotten.holds(item.file):
+                    name = os.fsencode(_name(item.file))
+                    live.discard(name)
+                    row = rows.get(name)
+                    same = row and not row.gone and row.key == key_of(_status(item))
+                    if same and not (row and row.racy):
+                        continue
+                    if self._waits(folder.path, item, name_due=_name(item.file) in due):
+                        continue
+                    index.put(number, name, _status(item))
+                    if _status(item).st_nlink > 1 and not same:
+                        for other, its_name in index.linked(number, name):
+                            self._hints.hint(other, os.fsdecode(its_name))
+                case Skipped(reason="unreadable"):  # the disk is ill: nobody knows
+                    held.add(_name(item.path))
+                    n_skipped += 1
+                case _:
+                    n_skipped += 1
+        self._skipped[folder.path] = n_skipped
+
+        gone = [
+            name
+            for name in live  # and not there any more
+            if name.decode("utf-8", "replace") not in held
+            and not self._hints.waits(folder.path, os.fsdecode(name))
+        ]
+        index.gone(number, gone)
+        for path in inner_before:
+            if path not in inner and not self._hints.waits(folder.path, _name(path)):
+                self._drop(path, index)
+        return [*inner.values()]
+
+    def _waits(self, folder: str, found: Found, *, name_due: bool) -> bool:
+        """Whether a changed file is to be read later, as it may still be written to."""
+        name = _name(found.file)
+        if self._hints.waits(folder, name):
+            return True
+        if not name_due and 0 <= time.time() - found.modified_ns / 1e9 < self._hints.quiet_s:
+            self._hints.hint(folder, name)
+            return True
+        return False
+
+    def _may_enter(self, folder: corpus.Folder, forgotten: Forgotten) -> bool:
+        if folder.identity in self._our_identities:
+            return False
+        if any(folder.path == root.path for root in self.roots):
+            return False  # the user named it: it is looked at as such
+        if self._is_loop(folder):
+            return False
+        return not forgotten.holds(folder.path)
+
+    def _is_loop(self, folder: corpus.Folder) -> bool:
+        """Whether the folder is mounted within itself."""
+        root = self._root_of(folder.path)
+        path = folder.path
+        while root and path != root.path:
+            path = os.path.dirname(path)  # noqa: PTH120
+            above = self._known.get(path)
+            identity = root.identity if path == root.path else above and above.identity
+            if identity == folder.identity:
+                return True
+        return False
+
+    # -- what is not there ---------------------------------------------------------------------
+
+    def _unlisted(self, folder: corpus.Folder, root: Root, error: OSError) -> None:
+        """It could not be listed: unless it is gone, nothing is known, and all is kept."""
+        is_gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        if folder.named:
+            mode: Mode = "missing" if is_gone else "away"
+            _be(root, mode, _MISSING if is_gone else _AWAY)
+            return
+        self._known.pop(folder.path, None)
+        self._unwatch(folder.path)  # it may have become a link, and lead anywhere
+        self._skipped[folder.path] = 1
+        if is_gone:  # the folder above has to say what there is now
+            self._hints.hint(*os.path.split(folder.path))
+
+    def _owner(self, path: str) -> str | None:
+        """Which of our own folders `path` lies in."""
+        real = os.path.realpath(path)
+        for ours in self._ours:
+            if f"{real}/".startswith(f"{os.path.realpath(ours)}/"):
+                return str(ours)
+        return None
+
+    def _drop(self, path: str, index: Index) -> None:
+        """A folder is no longer there, or not to be learned from, and all that is in it."""
+        for gone in {*index.drop_folder(path), path}:
+            self._unwatch(gone)
+            self._known.pop(gone, None)
+            self._skipped.pop(gone, None)
+
+    # -- watches -------------------------------------------------------------------------------
+
+    def _watch(self, folder: str, root: Root) -> None:
+        if root.unwatched:
+            return
+        try:
+            if self._limit is not None and len(self._watched | {folder}) > self._limit:
+                raise Refused
+            if self._watcher is None:
+                self._watcher = self._start_watcher()
+            self._watcher.add(folder)
+            self._watched.add(folder)
+        except Refused:
+            root.unwatched = _TOO_MANY
+            for watched in [path for path in self._watched if self._root_of(path) is root]:
+                self._unwatch(watched)
+
+    def _unwatch(self, folder: str) -> None:
+        if folder in self._watched and self._watcher:
+            self._watcher.remove(folder)
+        self._watched.discard(folder)
+
+    def _root_of(self, path: str) -> Root | None:
+        """The innermost of the folders that the user named that `path` is, or lies in."""
+        found = [root for root in self.roots if _is_within(path, root.path)]
+        return max(found, key=lambda root: len(root.path), default=None)
+
+
+_I63 = (1 << 63) - 1
+_SHARES = "a folder in it is on a file system that others change"
+_SCANNED = f"so it is looked through every {SCAN_S / 60:.0f} minutes"
+_MISSING = "there is no such folder; what was learned from it is kept until it is back, or removed"
+_AWAY = (
+    "it is empty or cannot be read, where files were: what was learned from it is kept until they "
+    "are back; if they are gone for good, remove the folder"
+)
+_TOO_MANY = (
+    "the system watches no more folders (to raise that: sudo sysctl "
+    "fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512)"
+)
+
+
+def _is_away(listing: Listing, device: int, before: Collection[str]) -> bool:
+    """Whether something else has taken the place of a folder that had these names.
+
+    An empty one that the user named tells of a disk that is not there, more likely than of
+    somebody who deleted everything; so does another device without any name from before. The
+    number of a device alone may change whenever the machine starts.
+    """
+    if not before:
+        return False
+    if not listing.names and listing.folder.named:
+        return True
+    return listing.identity[0] & _I63 != device and listing.names.isdisjoint(before)
+
+
+def _be(root: Root, mode: Mode, detail: str) -> None:
+    root.mode, root.detail = mode, detail
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _status(found: Found) -> os.stat_result:
+    assert found.status is not None
+    return found.status
+
+
+def _is_own(found: Found) -> bool:
+    """Whether the user wrote it, as far as its owner tells."""
+    return _status(found).st_uid == os.geteuid()
+
+
+def _identities(folders: Iterable[os.PathLike[str]]) -> Iterable[tuple[int, int]]:
+    for folder in folders:
+        try:
+            status = Path(folder).stat()
+        except OSError:
+            continue
+        yield status.st_dev, status.st_ino
