@@ -1,0 +1,519 @@
+"""When the daemon trains, and the care of the child that does it.
+
+It counts what is new, and when that is enough and the machine has nothing better to do, a child
+process trains (`python -m afterword_trainer.cli update`): never while somebody types, on battery or
+on a busy machine, and slowly enough that no fan starts. Whatever comes between, the child stands
+still at once. What comes of it, better or no better, it has said and put to use itself; the daemon
+sees the pointer move. While nothing is due there is no timer.
+
+Knows amounts, times and what the child says; knows no text, no model and no connection.
+"""
+
+import asyncio
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Protocol
+
+import msgspec
+from afterword_trainer.durable import StateError
+from afterword_trainer.paths import Paths
+from msgspec import Meta
+
+from afterword_daemon import conditions, discreet
+from afterword_daemon.backlog import HOUR_S, Backlog, Outcome
+from afterword_daemon.child import Child, ChildError, Usage
+from afterword_daemon.conditions import Facts, History, Reading, Reason, obstacle
+from afterword_daemon.config import Settings
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "learning.json"
+ERRORS: Final = "training.err"  # in the folder of logs: what a child says when it fails
+COMMAND: Final = (
+    *(sys.executable, "-m", "afterword_trainer.cli"),
+    *("update", "--background", "--json"),
+)
+
+GAVE_WAY: Final = 75  # exit code of a child that finds no room beside others (`background`)
+
+LEAST_S: Final = 0.01  # of sleep; what is left of a shorter one is an error of rounding
+SLICE_S: Final = 0.5  # of work, then it is measured and rests; so short that nothing gets warm
+LOOK_S: Final = 5.0  # between two looks at battery and load while it works
+PATIENCE_S: Final = 600.0  # to stand still; then the memory it holds is worth more than its minutes
+GRACE_S: Final = 2.0  # from SIGTERM to SIGKILL
+HURRY_S: Final = 0.3  # the same when the daemon itself has to be gone within a second
+SAVE_S: Final = 300.0  # until what was counted is written down; a crash loses no more than that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one training may cost; a child that goes beyond is killed."""
+
+    # Training 2 x 512 takes 1.3 GB at its highest. The child has a limit of its own, above this.
+    memory: int = 1_900 << 20
+    memory_to_begin: int = 1_600 << 20  # what it needs, and some for everybody else
+    memory_to_go_on: int = 250 << 20  # below, programs that somebody uses are swapped out
+    disk: int = 1 << 30  # prepared text, checkpoint and model, and room for others
+    cpu_s: float = 600.0  # at a quarter of a core, forty minutes
+    running_s: float = 1800.0  # not standing still: it hangs if it uses no processor so long
+
+
+Phase = Literal["waiting", "training", "halted", "ended"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far it is; told whenever one of these changes, the share by a hundredth."""
+
+    phase: Phase
+    share: float = 0.0  # of the training, 0 to 1
+    detail: str = ""  # a sentence for people: what it waits for, or what came of it
+
+
+class Worker(Protocol):
+    """A child at work, see `child.Child`."""
+
+    @property
+    def stands_still(self) -> bool: ...
+    def stop(self) -> None: ...
+    def go_on(self) -> None: ...
+    def exit_code(self) -> int | None: ...
+    def records(self) -> list[dict[str, Any]]: ...
+    async def measure(self) -> Usage | None: ...
+    async def end(self, grace_s: float) -> None: ...
+    def close(self) -> None: ...
+
+
+class Machine(Protocol):
+    """The one seam: clocks, what the machine tells, and processes on it."""
+
+    def monotonic(self) -> float: ...
+    def wall(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+    async def elsewhere(self, work: Callable[[], None]) -> None:
+        """Do what a disk may keep waiting."""
+
+    async def read(self, folder: Path, own_load: float) -> Reading: ...
+    def start(
+        self, command: Sequence[str], *, log: Path, environment: Mapping[str, str]
+    ) -> Worker: ...
+
+
+class ThisMachine:
+    """The one we are on."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def elsewhere(self, work: Callable[[], None]) -> None:
+        await asyncio.to_thread(work)
+
+    async def read(self, folder: Path, own_load: float) -> Reading:
+        return await asyncio.to_thread(conditions.read, folder, own_load=own_load)
+
+    def start(self, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Worker:
+        return Child(command, log=log, environment=environment)
+
+
+class Learning:
+    """What is new, when it is due, and the one child that learns it."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        *,
+        is_paused: bool = False,
+        tell: Callable[[Progress], None] = lambda _: None,
+        command: Sequence[str] = COMMAND,
+        limits: Limits = Limits(),
+        machine: Machine | None = None,
+    ) -> None:
+        """`tell` hears every change, in the event loop; folders are added to the `command`."""
+        self._paths = paths
+        self._settings = settings
+        self._is_paused = is_paused
+        self._tell = tell
+        self._command = tuple(command)
+        self._limits = limits
+        self._machine: Machine = machine or ThisMachine()
+        self._history = History(self._machine.monotonic(), self._machine.wall())
+        self._reading: Reading | None = None
+        self._read_at = -math.inf
+        self._typed_at = -math.inf
+        self._backlog = Backlog(paths.data / NAME, self._machine.wall())
+        self._unsaved_at: float | None = None  # since when something is to be written down
+        self._progress = Progress(phase="ended")
+        self._worker: Worker | None = None
+        self._given_up = ""  # why the child has to end
+        self._changed = asyncio.Event()
+
+    # -- what others tell ----------------------------------------------------------------------
+
+    def saved(self, characters: int) -> None:
+        """So much was saved, or found, that is not learned yet."""
+        is_news = self._backlog.add(characters, self._machine.wall())
+        if self._unsaved_at is None:
+            self._unsaved_at = self._machine.monotonic()
+            is_news = True
+        if is_news:  # and not at each of thousands
+            self._changed.set()
+
+    def typed(self) -> None:
+        """Somebody is at the keys: from here on the machine is theirs. To be called at every key,
+        and costs nothing there.
+        """
+        self._typed_at = self._machine.monotonic()
+        if self._worker and not self._worker.stands_still:
+            self._worker.stop()
+            self._changed.set()
+
+    def adjust(self, settings: Settings, *, is_paused: bool) -> None:
+        """Take up what was set. Paused, or off, or with other folders, the child ends at once."""
+        if settings.watch != self._settings.watch:
+            self.give_up("the watched folders have changed")
+        self._settings, self._is_paused = settings, is_paused
+        if self._worker and (is_paused or not settings.learning.enable):
+            self._worker.stop()
+        self._changed.set()
+
+    def give_up(self, why: str) -> None:
+        """End what is under way, as it may be learning what it must not; it begins anew later."""
+        if self._worker:
+            self._given_up = why
+            self._worker.stop()
+            self._changed.set()
+
+    def facts(self) -> dict[str, Any]:
+        """For `status`: builtins only."""
+        backlog = self._backlog
+        state, detail = self._now()
+        return {
+            "state": state,
+            "detail": detail,
+            "share": self._progress.share if self._worker else None,
+            "waiting_characters": backlog.waiting,
+            "next": backlog.next if state == "resting" else None,
+            "failures": backlog.failures,
+            "last": msgspec.to_builtins(backlog.last) if backlog.last else None,
+        }
+
+    # -- its one task --------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Learn for as long as the daemon lives; cancelled, it leaves no child behind."""
+        try:
+            while True:
+                due_s = self._due_s()
+                if due_s is None:
+                    await self._sleep(None)
+                elif due_s > 0:
+                    # A timer stands still while the machine sleeps, and the hours do not.
+                    await self._sleep(min(due_s, HOUR_S))
+                elif reason := await self._obstacle(self._limits.memory_to_begin):
+                    self._enter("waiting", reason.sentence)
+                    await self._sleep(reason.again_s)
+                else:
+                    await self._train()
+        finally:
+            is_news = self._backlog.interrupt() or self._unsaved_at is not None
+            # Who removed the data folder wants it to stay so.
+            if is_news and self._paths.data.is_dir():
+                with suppress(StateError):  # then a minute's count is lost
+                    self._stored()()
+
+    def _due_s(self) -> float | None:
+        """Seconds until there may be something to do; None: not before somebody tells."""
+        if self._is_paused or not self._settings.learning.enable or not self._settings.watch:
+            return None
+        return self._backlog.due_s(self._machine.wall())
+
+    async def _obstacle(self, memory_needed: int) -> Reason | None:
+        """What is in the way now. The machine is asked when that can make a difference."""
+        machine, now = self._machine, self._machine.monotonic()
+        self._history.tick(now, machine.wall())
+        if now - self._typed_at >= conditions.AWAY_S and now - self._read_at >= LOOK_S:
+            own_load = self._rate if self._worker else 0.0
+            self._reading = await machine.read(self._paths.data, own_load)
+            self._read_at = now = machine.monotonic()
+            self._history.see(self._reading, now)
+        facts = Facts(
+            is_enabled=self._settings.learning.enable,
+            is_paused=self._is_paused,
+            may_use_battery=self._settings.learning.on_battery,
+            awake_s=self._history.awake_s(now),
+            quiet_s=machine.monotonic() - self._typed_at,
+        )
+        if reading := self._reading:
+            facts = replace(
+                facts,
+                mains_s=self._history.mains_s(now),
+                is_saving=reading.is_saving,
+                pressure=reading.pressure,
+                load=reading.load,
+                memory_free=reading.memory_free,
+                memory_needed=memory_needed,
+                disk_free=reading.disk_free,
+                disk_needed=self._limits.disk,
+            )
+        return obstacle(facts)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        """Until then, or until something is told; None: as long as it takes."""
+        if self._unsaved_at is not None:
+            save_s = self._unsaved_at + SAVE_S - self._machine.monotonic()
+            if save_s <= 0:
+                await self._save()
+                save_s = math.inf
+            seconds = min(save_s, math.inf if seconds is None else seconds)
+        if seconds is None or seconds == math.inf:
+            await self._changed.wait()
+        else:
+            either = [
+                asyncio.ensure_future(self._changed.wait()),
+                asyncio.ensure_future(self._machine.sleep(max(seconds, LEAST_S))),
+            ]
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in either:
+                    one.cancel()
+        self._changed.clear()
+
+    # -- one training --------------------------------------------------------------------------
+
+    @property
+    def _rate(self) -> float:
+        """Seconds of processor that it may use in a second."""
+        return self._settings.learning.max_cpu_percent / 100
+
+    async def _train(self) -> None:
+        """From the start of a child to its end."""
+        backlog, machine = self._backlog, self._machine
+        n_known, heard = backlog.waiting, _Heard()
+        backlog.begin(machine.wall())
+        if not await self._save():
+            backlog.interrupt()
+            self._enter("waiting", "waits until its own files can be written; see: afterword logs")
+            return
+        try:
+            self._worker = worker = machine.start(
+                [*self._command, *map(str, self._settings.watch)],
+                log=self._paths.logs / ERRORS,
+                environment=environment(self._paths),
+            )
+        except (ChildError, StateError) as error:
+            end = Outcome(how="died", sentence=str(error))
+        else:
+            self._given_up = ""
+            self._enter("training", "")
+            try:
+                end = await self._attend(worker, heard)
+            finally:
+                await worker.end(HURRY_S)
+                worker.close()
+                self._worker = None
+        logger.info("training ended: %s", end.how)
+        backlog.conclude(end, n_known - heard.n_left, machine.wall())
+        self._note(Progress(phase="ended", share=1.0, detail=end.sentence))
+        await self._save()
+
+    async def _attend(self, worker: Worker, heard: "_Heard") -> Outcome:
+        """Let the child work in slices, as much as it may, until it has ended."""
+        machine, limits = self._machine, self._limits
+        cpu_s = running_s = 0.0
+        paid_at = -math.inf  # when what it has used is no more than it may use
+        halted_at: float | None = None
+        while worker.exit_code() is None:
+            # 1) may it go on?
+            reason = await self._obstacle(limits.memory_to_go_on)
+            now = machine.monotonic()
+            if self._given_up:
+                reason = Reason(code="off", sentence=self._given_up, again_s=0.0, ends=True)
+            if reason:
+                worker.stop()
+                self._enter("halted", reason.sentence)
+                halted_at = now if halted_at is None else halted_at
+                left_s = halted_at + PATIENCE_S - now
+                if reason.ends or left_s <= 0:
+                    await worker.end(GRACE_S)
+                    return Outcome(how="put-off", sentence=reason.sentence)
+                await self._sleep(min(reason.again_s, left_s))
+                continue
+            halted_at = None
+            self._enter("training", "")
+            if now < paid_at:
+                await self._sleep(paid_at - now)
+                continue
+
+            # 2) a slice of work, and what it cost
+            worker.go_on()
+            await self._sleep(SLICE_S)
+            worker.stop()
+            running_s += machine.monotonic() - now
+            try:
+                usage = await worker.measure()
+            except ChildError as error:
+                return Outcome(how="died", sentence=str(error))
+            if usage:
+                # What it did not use is not saved up for later: there is no burst.
+                paid_at = now + max(0.0, usage.cpu_s - cpu_s) / self._rate
+                cpu_s = max(cpu_s, usage.cpu_s)
+
+            # 3) what it says, and whether it has gone too far
+            heard.take(worker.records())
+            self._enter("training", "", heard.share)
+            if usage and usage.resident > limits.memory:
+                return Outcome(
+                    how="died",
+                    sentence=f"training was ended: it took {usage.resident >> 20:,} MB of memory, "
+                    f"where {limits.memory >> 20:,} are the most",
+                )
+            if cpu_s > limits.cpu_s or running_s > limits.running_s:
+                return Outcome(how="died", sentence="training was ended: it found no end by itself")
+        while records := worker.records():
+            heard.take(records)
+        return _end(worker.exit_code(), heard, self._paths)
+
+    # -- what is told and written --------------------------------------------------------------
+
+    def _now(self) -> tuple[str, str]:
+        """State and sentence, as `status` has them."""
+        settings, backlog = self._settings, self._backlog
+        if not settings.learning.enable:
+            return "off", "off: learning.enable is false"
+        if self._is_paused:
+            return "paused", "paused; to go on: afterword resume"
+        if not settings.watch:
+            return "off", "no folder is watched; to name one: afterword watch add FOLDER"
+        if self._worker:
+            return self._progress.phase, self._progress.detail
+        due_s = self._due_s()
+        if due_s is None:
+            return "idle", ""
+        if due_s > 0:
+            return "resting", backlog.last.sentence if backlog.last and backlog.failures else ""
+        return "waiting", self._progress.detail if self._progress.phase == "waiting" else ""
+
+    def _enter(self, phase: Phase, detail: str, share: float | None = None) -> None:
+        share = self._progress.share if share is None else share
+        if phase == "waiting" or self._progress.phase in ("waiting", "ended"):
+            share = 0.0
+        self._note(Progress(phase=phase, share=round(share, 2), detail=detail))
+
+    def _note(self, progress: Progress) -> None:
+        if progress != self._progress:
+            self._progress = progress
+            self._tell(progress)
+
+    async def _save(self) -> bool:
+        """Write the state down; whether that was possible."""
+        try:
+            await self._machine.elsewhere(self._stored())
+        except StateError as error:
+            logger.error("what waits cannot be stored: %s", discreet.without_text(error))
+            return False
+        return True
+
+    def _stored(self) -> Callable[[], None]:
+        self._unsaved_at = None  # a full disk is asked once a minute, and not all the time
+        return self._backlog.stored()
+
+
+# -- what the child says -----------------------------------------------------------------------
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Scores = dict[str, float | None]
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    accepted: bool
+    sentence: Annotated[str, Meta(max_length=1000)]
+    before: Scores | None = None
+    after: Scores | None = None
+
+
+class _Updated(msgspec.Struct, frozen=True):
+    """The last record of `trainer update`; it has more fields, of no concern here."""
+
+    id: str | None  # of the model that is in use now; None: none was made, or it was no better
+    verdict: _Verdict | None  # None: there was nothing to learn, or to compare with
+    n_left: Annotated[int, Meta(ge=0)] = 0  # characters of new text that have to wait
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What a child has said so far. What is not understood is passed over."""
+
+    share: float = 0.0
+    updated: _Updated | None = None
+
+    def take(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Understand some more."""
+        for record in records:
+            with suppress(msgspec.ValidationError):
+                if record.get("event") == "updated":
+                    self.updated = msgspec.convert(record, _Updated)
+                elif "share" in record:
+                    self.share = msgspec.convert(record["share"], Share)
+
+    @property
+    def n_left(self) -> int:
+        """Characters that were new and had no room in this training."""
+        return self.updated.n_left if self.updated else 0
+
+
+def _end(code: int | None, heard: _Heard, paths: Paths) -> Outcome:
+    """What came of a child that has ended by itself."""
+    if code == GAVE_WAY:
+        return Outcome(how="died", sentence="training gave way, as there was no room beside others")
+    if code:
+        how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        log = paths.logs / ERRORS
+        return Outcome(how="died", sentence=f"training ended {how}; see {log}")
+    updated = heard.updated
+    if not updated:
+        return Outcome(how="died", sentence="training ended and did not say what came of it")
+    verdict, model = updated.verdict, updated.id or ""
+    if not verdict:
+        sentence = f"{model} is in use" if model else "there was nothing new to learn"
+        return Outcome(how="better" if model else "no-better", model=model, sentence=sentence)
+    return Outcome(
+        how="better" if verdict.accepted else "no-better",
+        sentence=verdict.sentence,
+        model=model,
+        before=_measured(verdict.before),
+        after=_measured(verdict.after),
+    )
+
+
+def _measured(scores: Scores | None) -> dict[str, float]:
+    return {name: value for name, value in (scores or {}).items() if value is not None}
+
+
+def environment(paths: Paths, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What a child needs to find the same folders as we. Raises ChildError if it could not.
+
+    A daemon is told its folders by whoever starts it, and its own environment may name others.
+    """
+    named = {**environ, "AFTERWORD_BASE": str(paths.base)}
+    for found in (named, {**named, "AFTERWORD_HOME": str(paths.data.parent)}):
+        theirs = Paths.from_environment(found)
+        if replace(theirs, runtime=paths.runtime) == paths:  # the socket is none of its business
+            return found
+    raise ChildError(
+        f"{paths.data}: a child would look elsewhere; set AFTERWORD_HOME for the daemon"
+    )

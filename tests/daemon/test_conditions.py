@@ -1,0 +1,176 @@
+"""When the machine can spare a training: facts in, a sentence or nothing out."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from afterword_daemon.conditions import (
+    AWAY_S,
+    SETTLE_S,
+    STEADY_S,
+    Facts,
+    History,
+    Reading,
+    obstacle,
+    read,
+)
+
+FINE = Facts()
+PLUGGED = Reading(
+    on_battery=False, is_saving=False, pressure=0.0, load=0.0, memory_free=1, disk_free=1
+)
+UNPLUGGED = replace(PLUGGED, on_battery=True)
+NO_BATTERY = replace(PLUGGED, on_battery=None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "sentence"),
+    [
+        (FINE, None, ""),
+        (replace(FINE, is_enabled=False), "off", "off: learning.enable is false"),
+        (replace(FINE, is_paused=True), "paused", "paused; to go on: afterword resume"),
+        (replace(FINE, mains_s=0.0), "battery", "waits for mains power"),
+        (replace(FINE, mains_s=STEADY_S - 1), "battery", "waits for mains power"),
+        (replace(FINE, mains_s=STEADY_S), None, ""),
+        (replace(FINE, mains_s=0.0, may_use_battery=True), None, ""),
+        (replace(FINE, is_saving=True), "saving", "waits until the machine saves power no more"),
+        (replace(FINE, pressure=10.0), None, ""),
+        (replace(FINE, pressure=10.1), "load", "waits until the machine is less busy"),
+        (replace(FINE, pressure=0.0, load=9.0), None, ""),
+        (replace(FINE, load=0.5), None, ""),
+        (replace(FINE, load=0.6), "load", "waits until the machine is less busy"),
+        (
+            replace(FINE, memory_free=1 << 30, memory_needed=1200 << 20),
+            *("memory", "waits for 1,200 MB of free memory"),
+        ),
+        (
+            replace(FINE, disk_free=1, disk_needed=1 << 30),
+            *("disk", "waits for 1,024 MB of free disk"),
+        ),
+        (
+            replace(FINE, awake_s=SETTLE_S - 1),
+            *("woke", "waits until the machine has been awake for five minutes"),
+        ),
+        (replace(FINE, awake_s=SETTLE_S), None, ""),
+        (replace(FINE, quiet_s=59.0), "typing", "waits until nobody has typed for a minute"),
+        (replace(FINE, quiet_s=AWAY_S), None, ""),
+        # Of several, that which lasts longest is told.
+        (replace(FINE, quiet_s=1.0, mains_s=0.0, pressure=50.0), "battery", None),
+        (replace(FINE, quiet_s=1.0, mains_s=0.0, is_paused=True), "paused", None),
+    ],
+)
+def test_one_obstacle_is_enough_and_is_told(
+    facts: Facts, code: str | None, sentence: str | None
+) -> None:
+    """Each fact alone is in the way; without any nothing is."""
+    found = obstacle(facts)
+    assert code == (found and found.code)
+    if found and sentence is not None:
+        assert sentence == found.sentence
+
+
+def test_it_looks_again_when_that_which_passes_by_itself_has_passed() -> None:
+    """A minute since a key, five minutes since waking up, are waited for and no longer."""
+    typing = obstacle(replace(FINE, quiet_s=50.0))
+    woke = obstacle(replace(FINE, awake_s=100.0))
+    assert (typing and typing.again_s, woke and woke.again_s) == (10.0, 200.0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "ends"),
+    [
+        (replace(FINE, is_enabled=False), True),
+        (replace(FINE, is_paused=True), True),
+        (replace(FINE, memory_free=0, memory_needed=1), True),
+        (replace(FINE, disk_free=0, disk_needed=1), True),
+        (replace(FINE, mains_s=0.0), False),
+        (replace(FINE, quiet_s=0.0), False),
+    ],
+)
+def test_what_standing_still_would_not_help_ends_it(facts: Facts, ends: bool) -> None:
+    """A child that stands still keeps its memory and its disk, and none may be there when off."""
+    found = obstacle(facts)
+    assert found
+    assert ends == found.ends
+
+
+def test_battery_holds_at_once_and_mains_when_it_has_lasted() -> None:
+    """The plug is pulled, and put in again twice."""
+    history = History(0.0, 1e9)
+    seen = []
+    for at, reading in (
+        (10.0, PLUGGED),
+        (30.0, PLUGGED),
+        (50.0, UNPLUGGED),
+        (60.0, PLUGGED),
+        (65.0, UNPLUGGED),
+        (70.0, PLUGGED),
+        (110.0, PLUGGED),
+    ):
+        history.see(reading, at)
+        seen.append(history.mains_s(at))
+    assert seen == [0.0, 20.0, 0.0, 0.0, 0.0, 0.0, 40.0]
+
+
+def test_without_a_battery_there_is_mains() -> None:
+    """A desktop computer need not prove that its plug stays in."""
+    history = History(0.0, 1e9)
+    history.see(NO_BATTERY, 1.0)
+    assert math.inf == history.mains_s(1.0)
+
+
+@pytest.mark.parametrize(
+    ("clocks", "awake_s"),
+    [
+        ([(10.0, 1010.0), (20.0, 1020.0)], math.inf),
+        ([(10.0, 9010.0)], 0.0),  # slept for hours
+        ([(10.0, 9010.0), (130.0, 9130.0)], 120.0),
+        ([(10.0, 9010.0), (130.0, 19130.0)], 0.0),  # and again
+        ([(10.0, 10.0)], math.inf),  # the clock was set back
+        ([(10.0, 10.0), (20.0, 1020.0)], 0.0),  # and put right
+        ([(10.0, 1015.0), (20.0, 1030.0), (30.0, 1045.0)], math.inf),  # a clock that runs fast
+    ],
+)
+def test_who_slept_is_known_by_the_clock_on_the_wall(
+    clocks: list[tuple[float, float]], awake_s: float
+) -> None:
+    """The other clock stands still while the machine sleeps."""
+    history = History(0.0, 1000.0)
+    now = 0.0
+    for now, wall in clocks:
+        history.tick(now, wall)
+    assert awake_s == history.awake_s(now)
+
+
+PRESSURE = "some avg10=26.35 avg60=8.07 avg300=4.18 total=11439090354\nfull avg10=0.00 avg60=0.00\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("proc/pressure/cpu", PRESSURE, {"pressure": 26.35, "is_saving": False}),
+        ("proc/pressure/cpu", "full avg10=99.00 avg60=0.00\n", {"pressure": None}),
+        ("proc/pressure/cpu", "\xff\x00", {"pressure": None}),
+        ("sys/firmware/acpi/platform_profile", "low-power\n", {"is_saving": True}),
+        ("sys/firmware/acpi/platform_profile", "balanced\n", {"is_saving": False}),
+        ("elsewhere", "", {"pressure": None, "is_saving": False}),
+    ],
+)
+def test_what_the_kernel_tells_is_read(
+    tmp_path: Path, file: str, text: str, expected: dict[str, object]
+) -> None:
+    """Files as a kernel writes them, and as none does."""
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text, encoding="latin-1")
+    found = read(tmp_path, system=tmp_path)
+    assert expected == {name: getattr(found, name) for name in expected}
+
+
+def test_this_machine_can_be_read(tmp_path: Path) -> None:
+    """Memory, disk and load have figures that can be, also where the folder is yet to be made."""
+    found = read(tmp_path / "not" / "there")
+    busier = read(tmp_path, own_load=1e6)
+    assert found.memory_free > 1 << 20
+    assert found.disk_free > 1 << 20
+    assert (found.load >= 0.0, 0.0) == (True, busier.load)
