@@ -14,11 +14,15 @@ from afterword_trainer.terminal import (
     FAILED,
     INTERRUPTED,
     NOT_RUNNING,
+    TERMINATED,
+    USAGE,
     Parser,
+    Terminated,
     end_with_the_pipe,
     number,
     obey_signals,
     open_streams,
+    output_problem,
     tell,
 )
 
@@ -40,6 +44,7 @@ VERBS = {
     },
     "learning": {
         "learn": "the same as `trainer learn`",
+        "watch": "folders to learn from by itself: add, remove, list",
         "pause": "learn nothing more until `resume`; suggestions go on",
         "resume": "learn again",
     },
@@ -73,6 +78,17 @@ Settings: one file, all of it optional.
   afterword config check      what is wrong with it, line by line
 """
 
+WATCH = """\
+Folders to learn from by itself: a file that is saved is expected in the next suggestion, and
+learned for good when the machine has nothing better to do.
+
+  afterword watch add ~/notes       learn from it, from now on
+  afterword watch remove ~/notes    no more, and forget its files in the memory
+  afterword watch                   which they are, and how they are watched
+
+`.gitignore`, `.afterwordignore` and `.nolearn` are honoured; secrets are left out.
+"""
+
 INSTALL = """\
 Set something up, on request only.
 
@@ -85,7 +101,7 @@ Editors start the daemon by themselves, so that hardly anybody needs this.
 
 EPILOGUE = """\
 Exit codes: 0 done, 1 failed or unhealthy, 2 wrong usage, 3 the daemon is not running,
-130 interrupted.
+75 (`run` alone) there is a daemon already, 130 interrupted, 143 ended by SIGTERM.
 AFTERWORD_HOME=DIR keeps everything that Afterword writes under one folder.
 NO_COLOR: no colour.
 """
@@ -118,25 +134,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["learn"]:  # the trainer's verb, in a process that may be as heavy
         os.execv(sys.executable, [sys.executable, "-m", "afterword_trainer.cli", *arguments])
-    options = build_parser().parse_args(arguments)
     obey_signals()
     try:
-        from afterword_daemon import client, commands
-
         try:
-            code = commands.run(options)
-            sys.stdout.flush()
-            return code
-        except commands.EXPECTED_ERRORS as error:
-            if options.debug:
-                raise
-            tell(error)
-            return NOT_RUNNING if isinstance(error, client.NotRunningError) else FAILED
+            options = build_parser().parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # of --help and --version
+        return _run(options)
     except BrokenPipeError:
         return end_with_the_pipe()
+    except OSError as error:
+        problem = output_problem(error)
+        if not problem and (not error.filename or "--debug" in arguments):
+            raise
+        tell(problem or f"{error.filename}: {(error.strerror or 'it cannot be used').lower()}")
+        return FAILED
+    except Terminated:
+        return TERMINATED
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
+    from afterword_daemon import client, commands
+
+    try:
+        code = commands.run(options)
+        sys.stdout.flush()
+    except commands.EXPECTED_ERRORS as error:
+        if options.debug:
+            raise
+        tell(error)
+        if isinstance(error, commands.UsageError):
+            return USAGE
+        return NOT_RUNNING if isinstance(error, client.NotRunningError) else FAILED
+    return code
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -157,7 +190,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
-    further = {"complete": COMPLETE, "config": CONFIG, "install": INSTALL, "uninstall": INSTALL}
+    further = {
+        "complete": COMPLETE,
+        "config": CONFIG,
+        "watch": WATCH,
+        "install": INSTALL,
+        "uninstall": INSTALL,
+    }
     verbs = {
         verb: commands.add_parser(
             verb,
@@ -193,6 +232,15 @@ def build_parser() -> argparse.ArgumentParser:
     verbs["config"].add_argument(
         "action", nargs="?", choices=("write", "check"), metavar="write|check", help="see above"
     )
+    verbs["watch"].add_argument(
+        "action",
+        nargs="?",
+        choices=("add", "remove", "list"),
+        default="list",
+        metavar="add|remove|list",
+        help="see above",
+    )
+    verbs["watch"].add_argument("folders", nargs="*", metavar="FOLDER", help="to add or remove")
     verbs["run"].add_argument(
         "--stay", action="store_true", help="do not end when nobody is connected"
     )
@@ -201,7 +249,7 @@ def build_parser() -> argparse.ArgumentParser:
         verbs[verb].add_argument(
             "--dry-run", action="store_true", help="only show what would be done"
         )
-    for verb in ("complete", "status", "stats", "doctor", "config"):
+    for verb in ("complete", "status", "stats", "watch", "doctor", "config"):
         verbs[verb].add_argument(
             "--json", action="store_true", help="for programs: JSON on standard output"
         )

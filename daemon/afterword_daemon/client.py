@@ -5,6 +5,7 @@ can go wrong with it, is `starting`; what keeps nobody waiting is `link`.
 """
 
 import itertools
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -194,24 +195,72 @@ class Connection:
             raise LostError("the daemon hung up; try again, or see: afterword logs")
 
 
-def stop(paths: Paths, *, client: str) -> bool:
-    """End the daemon, of whatever version, and wait until it is gone; False if there was none.
+Stopped = Literal["", "asked", "forced"]
+GOING_S = 1.5  # for a daemon to be gone that is ending already, or was sent a signal
 
-    Another may have come up by then, begun by somebody else. Raises LostError if it does not end.
+
+def stop(paths: Paths, *, client: str) -> Stopped:
+    """End the daemon, of whatever version, and wait until it is gone; how, "" if there was none.
+
+    One that does not answer is sent SIGTERM and then SIGKILL. Another may have come up by then,
+    begun by somebody else. Raises LostError if it does not end.
     """
-    told = endpoint.read(paths)
+    told, pid = endpoint.read(paths), endpoint.holder(paths)
+    was_asked = False
     try:
         connected = starting.at_once(starting.reached(paths, spawn=False, command=()))
     except NotRunningError:
-        return False
-    with Connection(connected) as connection, suppress(LostError):  # it may be ending already
-        connection._greet(client)
-        connection._end("stop")
+        if pid is None:
+            return ""
+    except LostError:
+        if pid is None:
+            raise
+    else:
+        with Connection(connected) as connection, suppress(LostError):  # it may be ending already
+            connection._greet(client)
+            connection._end("stop")
+            was_asked = True
+    if pid is not None:
+        if _is_gone(paths, pid, ANSWER_S if was_asked else GOING_S):
+            return "asked"
+        if _is_forced_out(paths, pid):
+            return "forced"
+        raise LostError(f"the daemon, process {pid}, does not end; end it with: kill -9 {pid}")
     try:
         with endpoint.claimed(paths, wait_s=ANSWER_S):
-            return True
+            return "asked"
     except LockedError as error:
         now = endpoint.read(paths)
         if told and now and now.pid != told.pid:
-            return True
+            return "asked"
         raise LostError(str(error)) from error
+
+
+def _is_gone(paths: Paths, pid: int, within_s: float) -> bool:
+    """Whether that process lets go of the lock in time; another one may have it then."""
+    deadline = time.monotonic() + within_s
+    while endpoint.holder(paths) == pid:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(PAUSE_S)
+    return True
+
+
+def _is_forced_out(paths: Paths, pid: int) -> bool:
+    """End the process that holds the lock, if it is this user's; whether it is gone."""
+    import psutil  # 6 ms, and seldom needed
+
+    try:
+        # From here on a process that gets the same number is told from this one and left alone.
+        process = psutil.Process(pid)
+        if process.uids().effective != os.geteuid() or endpoint.holder(paths) != pid:
+            return endpoint.holder(paths) != pid
+        for send in (process.terminate, process.kill):
+            send()
+            if _is_gone(paths, pid, GOING_S):
+                return True
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        pass
+    return False

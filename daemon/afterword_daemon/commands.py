@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 from afterword_trainer.durable import StateError
@@ -23,17 +25,22 @@ from afterword_trainer.view import visible
 
 from afterword_daemon import client, endpoint, pause, view
 from afterword_daemon.client import Connection, DaemonError, LostError, NotRunningError
-from afterword_daemon.protocol import Complete, Options, Status
+from afterword_daemon.protocol import Complete, Options, Status, Watched
 
 
 class UsageError(Exception):
     """Something was asked for that there is not; one sentence with its remedy."""
 
 
+class FailedError(Exception):
+    """What was asked for cannot be done as things are; one sentence with its remedy."""
+
+
 # What `cli.main` says in one sentence; anything else is a defect and shows its traceback. Modules
 # that import much have their errors turned into this one where they are called.
 EXPECTED_ERRORS: tuple[type[Exception], ...] = (
     DaemonError,
+    FailedError,
     StateError,
     UsageError,
     endpoint.EndpointError,
@@ -63,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
             return logs_command(options, paths)
         case "stats":
             return stats_command(options, paths)
+        case "watch":
+            return watch_command(options, paths)
         case "pause" | "resume":
             return pause_command(options.command, paths)
         case "config":
@@ -144,7 +153,11 @@ def logs_command(options: argparse.Namespace, paths: Paths) -> int:
     try:
         file = path.open(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        raise UsageError(f"{path}: there is no log yet; afterword start") from None
+        raise FailedError(f"{path}: there is no log yet; afterword start") from None
+    except OSError as error:
+        reason = (error.strerror or "it cannot be read").lower()
+        remedy = "make it a file that you can read, or move it away, then: afterword restart"
+        raise FailedError(f"{path}: {reason}; {remedy}") from error
     with ExitStack() as open_files:
         open_files.push(file)
         for line in file.readlines()[-options.lines :]:
@@ -169,7 +182,7 @@ def stats_command(options: argparse.Namespace, paths: Paths) -> int:
         try:
             config.put(paths, "stats", "true" if options.action == "on" else "false")
         except config.ConfigError as error:
-            raise UsageError(str(error)) from error
+            raise FailedError(str(error)) from error
         print(f"counting is {options.action}")
         return DONE
     with _connected(paths) as connection:
@@ -209,7 +222,6 @@ def complete_command(options: argparse.Namespace, paths: Paths) -> int:
                 id=0,
                 document=COMPLETE,
                 before=prompt[-PROMPT_CHARACTERS:],
-                starts=len(prompt) <= PROMPT_CHARACTERS,
                 invoked=True,
                 options=Options(alternatives=options.count, temperature=options.temperature),
             )
@@ -225,7 +237,10 @@ def complete_command(options: argparse.Namespace, paths: Paths) -> int:
     for item in items:
         print(item.text if raw else visible(item.text, keep="\n\t"))
     if not items:
-        sys.stderr.write(f"no suggestion: {why.get('explanation', completed.reason)}\n")
+        what = why.get("explanation", completed.reason)
+        if completed.reason == "disabled" and connection.changed and connection.changed.detail:
+            what += f"; {connection.changed.detail}"  # it may be nothing that anybody has set
+        sys.stderr.write(f"no suggestion: {what}\n")
     return DONE
 
 
@@ -258,10 +273,7 @@ def demo_command(paths: Paths) -> int:
 
 
 def _first(connection: Connection, text: str) -> str:
-    starts = len(text) <= PROMPT_CHARACTERS
-    completed = connection.complete(
-        Complete(id=0, document=DEMO, before=text[-PROMPT_CHARACTERS:], starts=starts)
-    )
+    completed = connection.complete(Complete(id=0, document=DEMO, before=text[-PROMPT_CHARACTERS:]))
     return completed.items[0].text if completed.items else ""
 
 
@@ -276,9 +288,12 @@ def process_command(command: str, paths: Paths) -> int:
     if command == "start" and _status(paths) is not None:
         print("already running")
         return DONE
-    stopped = command != "start" and client.stop(paths, client=NAME)
-    if command == "stop":
+    stopped = "" if command == "start" else client.stop(paths, client=NAME)
+    if stopped == "forced":
+        print("it did not answer, and was stopped by force")
+    elif command == "stop":
         print("stopped" if stopped else "not running")
+    if command == "stop":
         return DONE
     with Connection.open(paths, spawn=True, client=NAME) as connection:
         view.put(view.headline(connection.status(), time.time()))
@@ -300,13 +315,73 @@ def run_command(options: argparse.Namespace, paths: Paths) -> int:
     return process.run(paths, stay=options.stay, report=report)
 
 
+def watch_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`afterword watch`."""
+    from afterword_daemon import config
+
+    if options.action == "list" and options.folders:
+        raise UsageError(
+            "`afterword watch list` lists all; to name one: afterword watch add FOLDER"
+        )
+    if options.action != "list" and not options.folders:
+        raise UsageError(f"which folder? afterword watch {options.action} FOLDER")
+    try:
+        settings = config.load(paths)
+        watched = [folder.absolute() for folder in settings.watch]
+        asked = [Path(folder).expanduser().absolute() for folder in options.folders]
+        if options.action == "add":
+            _require_folders(asked)
+            now = list(dict.fromkeys([*watched, *asked]))
+        elif options.action == "remove":
+            if strangers := [folder for folder in asked if folder not in watched]:
+                raise UsageError(f"{strangers[0]}: it is not watched; afterword watch list")
+            now = [folder for folder in watched if folder not in asked]
+        else:
+            now = watched
+        if now != watched:
+            config.put(paths, "watch", json.dumps([*map(str, now)], ensure_ascii=False))
+    except config.ConfigError as error:
+        raise UsageError(str(error)) from error
+    status = _status(paths) if options.action == "list" else _reloaded(paths)
+    known = {one.path: one for one in status.watched} if status else {}
+    folders = [known.get(str(folder), Watched(path=str(folder))) for folder in now]
+    if options.json:
+        print(json.dumps(msgspec.to_builtins(folders)))
+        return DONE
+    for line in view.watched(folders):
+        view.put(line)
+    if options.action == "add":
+        view.put(view.hints(f"afterword watch remove {options.folders[0]}    (undo)"))
+    elif status is None:
+        view.put(view.NOT_RUNNING)
+    return DONE
+
+
+def _require_folders(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: there is no such folder; name one that there is")
+
+
+def _reloaded(paths: Paths) -> Status | None:
+    """How the daemon is, after it has taken up the settings; None if it is not running."""
+    try:
+        with Connection.open(paths, spawn=False, client=NAME) as connection:
+            connection.ask("reload")
+            return connection.status()
+    except NotRunningError:
+        return None
+
+
 def pause_command(command: str, paths: Paths) -> int:
     """`afterword pause`, `resume`."""
     is_paused = command == "pause"
     # Written down first: it holds for every daemon, and without one.
     pause.put(paths, is_paused=is_paused)
-    with suppress(NotRunningError), Connection.open(paths, spawn=False, client=NAME) as connection:
-        connection.ask("pause" if is_paused else "resume")
+    give_up = time.monotonic() + ENDING_S
+    with suppress(NotRunningError):
+        while not _is_told(paths, "pause" if is_paused else "resume", give_up):
+            pass
     if is_paused:
         view.put(
             "nothing more is learned; suggestions go on\n"
@@ -315,6 +390,21 @@ def pause_command(command: str, paths: Paths) -> int:
     else:
         print("learning goes on")
     return DONE
+
+
+def _is_told(paths: Paths, what: Literal["pause", "resume"], give_up: float) -> bool:
+    """Whether the daemon has answered; False if it was just ending, and another may be there."""
+    try:
+        with Connection.open(paths, spawn=False, client=NAME) as connection:
+            connection.ask(what)
+    except LostError:
+        if time.monotonic() > give_up:
+            raise
+        return False
+    return True
+
+
+ENDING_S = 2.0  # a daemon that is ending is gone by then
 
 
 # -- setting it up -----------------------------------------------------------------------------
@@ -327,14 +417,17 @@ def config_command(options: argparse.Namespace, paths: Paths) -> int:
     path = config.path_of(paths)
     if options.action == "write":
         if path.exists():
-            raise UsageError(f"{path}: there is one already; edit it, or move it away first")
-        print(config.write_template(paths))
+            raise FailedError(f"{path}: there is one already; edit it, or move it away first")
+        config.write_template(paths)
+        print(json.dumps({"path": str(path), "written": True}) if options.json else path)
         return DONE
     mistakes: Sequence[str] = ()
+    hint = ""
     try:
         settings = config.load(paths)
     except config.ConfigError as error:
         settings, mistakes = error.settings, error.mistakes
+        hint = config.NOTHING_HOLDS if error.is_unreadable else config.REST_HOLDS
     if options.json:
         values = asdict(settings) | {"watch": [*map(str, settings.watch)]}
         found = {"path": str(path), "exists": path.exists(), "mistakes": mistakes}
@@ -343,7 +436,7 @@ def config_command(options: argparse.Namespace, paths: Paths) -> int:
     if mistakes:
         # Not a sentence but a list: one line for each, as a compiler would.
         sys.stderr.write(f"error: {path}\n" + "".join(f"  {mistake}\n" for mistake in mistakes))
-        sys.stderr.write("\nhint: the lines above hold nothing; all the others do\n")
+        sys.stderr.write(f"\nhint: {hint}\n")
         return FAILED
     if options.action == "check":
         print(f"{path}: all is well" if path.exists() else f"{path}: there is none, which is well")
@@ -378,7 +471,7 @@ def install_command(options: argparse.Namespace) -> int:
         else:
             print(f"there is nothing to remove: {login.path}")
     except service.ServiceError as error:
-        raise UsageError(str(error)) from error
+        raise FailedError(str(error)) from error
     return DONE
 
 

@@ -1,17 +1,22 @@
 """What the user set: one TOML file, all of it optional, checked whole.
 
 Knows each setting, its default with the reason, and what may be written for it; says everything
-that is wrong with the file at once. Knows nothing of who acts on it.
+that is wrong with the file at once. What cannot be understood never turns on what somebody may
+have turned off. Knows nothing of who acts on it.
 
     ConfigError     the file cannot be used: each mistake with its line
 """
 
+import codecs
 import difflib
 import json
 import math
+import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,15 +33,20 @@ else:
     import tomli as tomllib
 
 MOST_BYTES = 1 << 16  # of the file; a longer one is something else
+MOST_TOLD = 20  # mistakes; who has more has one that explains the others
+MOST_SHOWN = 40  # characters of a key or a value in a message
+MOST_DEEP = 16  # tables and lists within each other; ours need two
+LEAST_IDLE_MINUTES = 0.1  # the daemon is to be there still when its starter says hello
+MOMENT_S = 2.0  # editors empty or move a file before they write it; who means that can wait
 
 Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """When the daemon learns in the background."""
+    """Whether the daemon learns, and when it does so in the background."""
 
-    enable: bool = True  # of the folders in `watch`; without any there is nothing to learn
+    enable: bool = True  # what is typed, what is open, and the folders in `watch`
     quiet_s: float = 2.0  # editors save in bursts; shorter would learn half of a change
     max_cpu_percent: float = 25.0  # of one core, over minutes: no fan starts for it
     on_battery: bool = False  # it can wait for the charger
@@ -70,14 +80,36 @@ class Settings:
         return self.enable.get(language, self.enable.get("*", True))
 
 
+# For whoever knows no others while the file cannot be read: it may say just this.
+SILENT = Settings(
+    enable={"*": False}, trigger="manual", learning=Learning(enable=False), stats=False
+)
+
+# What holds of a file that has mistakes, for whoever tells them.
+REST_HOLDS = (
+    "what is set above has its default, or is off where something can be switched off by it; "
+    "all the others hold"
+)
+NOTHING_HOLDS = (
+    "nothing in the file holds: a daemon that runs goes on as before, "
+    "and one that starts neither suggests nor learns"
+)
+
+
 class ConfigError(Exception):
     """The file cannot be used as it is; one sentence with its remedy."""
 
-    def __init__(self, path: Path, mistakes: Sequence[str], settings: Settings) -> None:
-        super().__init__(f"{path}: {', '.join(mistakes)}; correct it, then: afterword config check")
+    def __init__(
+        self, path: Path, mistakes: Sequence[str], settings: Settings | None = None
+    ) -> None:
+        told = ", ".join(mistakes[:3])
+        if len(mistakes) > 3:
+            told += f" and {len(mistakes) - 3} more"
+        super().__init__(f"{path}: {told}; correct it, then: afterword config check")
         self.path = path
-        self.mistakes = tuple(mistakes)  # each one line, as "line 3: ..."
-        self.settings = settings  # what can be understood, for whoever has to go on
+        self.mistakes = tuple(mistakes)  # each one line, as "line 3: ..."; not too many
+        self.is_unreadable = settings is None  # so that not a line of it holds
+        self.settings = settings or SILENT  # what can be understood, for whoever has to go on
 
 
 def path_of(paths: Paths) -> Path:
@@ -91,43 +123,77 @@ def load(paths: Paths) -> Settings:
     try:
         data = durable.read(path, at_most=MOST_BYTES)
     except durable.StateError as error:
-        if not path.exists():
+        if not os.path.lexists(path):
             return Settings()
-        what, _, remedy = str(error).removeprefix(f"{path}: ").partition("; ")
-        raise ConfigError(path, [f"{what} ({remedy})"], Settings()) from error
-    try:
-        text = data.decode()
-        value = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(path, [f"line {line}: not UTF-8"], Settings()) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, [_syntax_mistake(str(error), text)], Settings()) from error
+        what = str(error).removeprefix(f"{path}: ").partition("; ")[0]
+        what += " (make it a file that you can read, or move it away)"
+        raise ConfigError(path, [what]) from error
+    text, value = _parsed(path, data)
     mistakes: list[_Mistake] = []
     top = _checked((), value, _TOP, mistakes)
     learning = _checked(("learning",), top.pop("learning", {}), _LEARNING, mistakes)
     enable = top.pop("enable", {})
     enable = _checked(("enable",), enable, dict.fromkeys(enable, _YES_OR_NO), mistakes)
+    silenced = {mistake.silences for mistake in mistakes}
+    if ("stats",) in silenced:
+        top["stats"] = False
+    if ("trigger",) in silenced:
+        top["trigger"] = "manual"
+    if silenced & {("learning",), ("learning", "enable")}:
+        learning["enable"] = False
+    if ("enable",) in silenced:
+        enable["*"] = False
+    enable |= {key[1]: False for key in silenced if key[:1] == ("enable",) and len(key) == 2}
     if "watch" in top:
-        top["watch"] = tuple(Path(folder).expanduser() for folder in top["watch"])
+        top["watch"] = tuple(_folders(top["watch"], mistakes))
     if "ignore" in top:
         top["ignore"] = tuple(top["ignore"])
     settings = Settings(**top, enable={"*": True} | enable, learning=Learning(**learning))
     if mistakes:
         lines = _lines(text)
         found = sorted((_line_of(lines, mistake.key), mistake) for mistake in mistakes)
-        sentences = [f"line {line}: {mistake.sentence}" for line, mistake in found]
+        sentences = [f"line {line}: {mistake.sentence}" for line, mistake in found[:MOST_TOLD]]
+        if len(found) > MOST_TOLD:
+            line, _ = found[MOST_TOLD]
+            sentences.append(f"line {line}: and {len(found) - MOST_TOLD:,} more from here on")
         raise ConfigError(path, sentences, settings)
     return settings
 
 
+def in_force(paths: Paths, before: Settings | None = None) -> tuple[Settings, str]:
+    """What to go by, and what is to be said of it; "" if all is well.
+
+    `before` is what held so far, if anybody knows: it goes on where nothing in the file can be
+    read. Who knows nothing then learns nothing and suggests nothing.
+    """
+    path = path_of(paths)
+    # `SILENT` was no choice of the user's: the word for it stays the same.
+    goes_on = "nothing is suggested or learned" if before in (None, SILENT) else "all is as before"
+    # Who has just come and finds no file need not suppose that there was one.
+    if _is_being_written(path) and (before or path.exists()):
+        return before or SILENT, f"{path}: it is empty for the moment, so {goes_on}"
+    try:
+        return load(paths), ""
+    except ConfigError as error:
+        if not error.is_unreadable:
+            return error.settings, str(error)
+        what, _, remedy = str(error).partition("; ")
+        return before or SILENT, f"{what}, so {goes_on}; {remedy}"
+
+
 def stamp(paths: Paths) -> Stamp | None:
     """Changes whenever the file does: what to compare before loading it again; None: no file."""
+    path = path_of(paths)
+    if _is_being_written(path):
+        return _FOR_THE_MOMENT
     try:
-        status = path_of(paths).stat()
+        status = path.stat()
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+_FOR_THE_MOMENT: Stamp = (0, -1, 0)
 
 
 def write_template(paths: Paths) -> Path:
@@ -143,34 +209,39 @@ def put(paths: Paths, key: str, value: str) -> None:
     Raises ConfigError if the file cannot be read as it is now; StateError.
     """
     path = path_of(paths)
-    text = ""
+    data = b""
     if path.exists():
         load(paths)
-        text = durable.read(path, at_most=MOST_BYTES).decode()
+        data = durable.read(path, at_most=MOST_BYTES)
+    text = data.decode("utf-8-sig")
     lines = text.split("\n")
-    line = f"{key} = {value}"
+    line = f"{key} = {value}" + ("\r" if lines[0].endswith("\r") else "")
     for start, end, keys in _statements(text):
         if (key,) in keys:
             lines[start - 1 : end] = [line]
             break
     else:
         lines.insert(0, line)  # above all tables, where it belongs to none of them
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     # The real file: dotfiles are often links into a folder that is kept elsewhere.
-    durable.replace(path.resolve(), "\n".join(lines).encode())
+    durable.replace(path.resolve(), mark + "\n".join(lines).encode())
 
 
 def flat(settings: Settings) -> Iterator[tuple[str, str]]:
     """Every setting as it would be written: its name and its value."""
     for name, value in asdict(settings).items():
         for inner, one in value.items() if isinstance(value, dict) else [("", value)]:
-            key = f"{name}.{json.dumps(inner) if inner == '*' else inner}" if inner else name
-            yield key, json.dumps(one, default=str, ensure_ascii=False)
+            key = (
+                f"{name}.{json.dumps(inner) if inner == '*' else _shown(inner)}" if inner else name
+            )
+            yield key, _as_written(one)
 
 
 TEMPLATE = """\
 # Settings of Afterword. Every line is optional and stands here with its default.
 # Saving this file is enough: they hold a second later.
-# `afterword config check` says what is wrong with it, line by line.
+# `afterword config check` says what is wrong with it, line by line; what cannot be understood
+# never turns on what you may have turned off.
 
 # Offer a suggestion at every key ("auto") or only when the editor asks for one ("manual").
 #trigger = "auto"
@@ -206,8 +277,9 @@ TEMPLATE = """\
 #"*" = true
 #python = false
 
-# Whether to learn what you type and save. To come, and of no effect yet: seconds to wait after a
-# file was saved, per cent of one core, and whether to go on without a charger.
+# Whether to learn what you type and what is open. Once it is false nothing is learned any more,
+# and what was learned of open documents is forgotten. To come, and of no effect yet: seconds to
+# wait after a file was saved, per cent of one core, and whether to go on without a charger.
 #[learning]
 #enable = true
 #quiet_s = 2.0
@@ -222,7 +294,9 @@ Check = tuple[Callable[[Any], bool], str]
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):  # which may have more digits than any float
+        return not isinstance(value, bool)
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _number(low: float, high: float) -> Check:
@@ -247,8 +321,14 @@ def _is_eagerness(value: Any) -> bool:
     return value in EAGERNESS if isinstance(value, str) else _is_number(value) and 0 <= value <= 1
 
 
+def _is_idle(value: Any) -> bool:
+    return _is_number(value) and (value == 0 or LEAST_IDLE_MINUTES <= value <= 100_000)
+
+
 def _are_folders(value: Any) -> bool:
-    return _is_texts(value) and all(folder.startswith(("/", "~")) for folder in value)
+    return _is_texts(value) and all(
+        folder.startswith(("/", "~")) and "\0" not in folder for folder in value
+    )
 
 
 _YES_OR_NO: Check = (lambda value: isinstance(value, bool), "is true or false")
@@ -268,7 +348,7 @@ _TOP: Mapping[str, Check] = {
     "alternatives": _whole(1, MAX_ALTERNATIVES),
     "eagerness": (_is_eagerness, f"is one of {', '.join(EAGERNESS)}, or a number from 0 to 1"),
     "seed": _whole(0, 2**31 - 1),
-    "idle_minutes": _number(0, 100_000),
+    "idle_minutes": (_is_idle, f"is 0 or a number from {LEAST_IDLE_MINUTES:g} to 100000"),
     "stats": _YES_OR_NO,
     "learning": _TABLE,
     "watch": (_are_folders, 'is a list of folders, each from "/" or "~" on'),
@@ -277,15 +357,22 @@ _TOP: Mapping[str, Check] = {
 
 Key = tuple[str, ...]
 
+# By these something can be switched off. What is meant for one of them and cannot be understood
+# may have been to do so, and is taken for it.
+_OFF: frozenset[Key] = frozenset(
+    {("enable",), ("trigger",), ("stats",), ("learning",), ("learning", "enable")}
+)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Mistake:
     key: Key
     what: str
+    silences: Key = ()  # what is off for it, for all that anybody can tell
 
     @property
     def sentence(self) -> str:
-        return f"{'.'.join(self.key)} {self.what}"
+        return f"{'.'.join(map(_shown, self.key))} {self.what}"
 
 
 def _checked(
@@ -294,17 +381,63 @@ def _checked(
     """The keys of `table` that are as they should be; the others are mistakes."""
     sound = {}
     for name, value in table.items():
+        key = (*where, name)
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name[:MOST_SHOWN], known, 1)
             hint = f": did you mean {near[0]}?" if near else ""
-            mistakes.append(_Mistake((*where, name), f"is no setting{hint}"))
+            meant = (*where, *near)
+            silences = meant if meant in _OFF else ()
+            mistakes.append(_Mistake(key, f"is no setting{hint}", silences))
         elif not known[name][0](value):
-            written = json.dumps(value, default=str, ensure_ascii=False)
-            written = written if len(written) <= 40 else f"{written[:39]}…"
-            mistakes.append(_Mistake((*where, name), f"{known[name][1]}, not {written}"))
+            silences = key if key in _OFF or where == ("enable",) else ()
+            what = f"{known[name][1]}, not {_as_written(value, MOST_SHOWN)}"
+            mistakes.append(_Mistake(key, what, silences))
         else:
             sound[name] = value
     return sound
+
+
+def _folders(written: Sequence[str], mistakes: list[_Mistake]) -> Iterator[Path]:
+    for folder in written:
+        try:
+            yield Path(folder).expanduser()
+        except RuntimeError:  # its way to say so
+            what = f"is a list of folders, and nobody here is called {_shown(folder.split('/')[0])}"
+            mistakes.append(_Mistake(("watch",), what))
+
+
+def _is_being_written(path: Path) -> bool:
+    """Whether the file is gone or empty since a moment ago, as between two steps of an editor."""
+    try:
+        n_bytes, changed = 0, path.parent.stat().st_mtime
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            n_bytes, changed = status.st_size, status.st_mtime
+    except OSError:
+        return False
+    return n_bytes == 0 and abs(time.time() - changed) < MOMENT_S
+
+
+# -- what is shown of it -----------------------------------------------------------------------
+
+
+def _shown(name: str) -> str:
+    """A key as it may go to a terminal: nothing in it acts there, and it is not long."""
+    shown = _escaped(name, MOST_SHOWN)
+    return shown if shown == name else f'"{shown}"'
+
+
+def _as_written(value: Any, at_most: int = MOST_BYTES) -> str:
+    """A value in the same way."""
+    try:
+        return _escaped(json.dumps(value, default=str, ensure_ascii=False), at_most)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of very many digits"
+
+
+def _escaped(text: str, at_most: int) -> str:
+    text = text if len(text) <= at_most else f"{text[: at_most - 1]}…"
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 # -- where it was written ----------------------------------------------------------------------
@@ -366,9 +499,58 @@ def _line_of(lines: Mapping[Key, int], key: Key) -> int:
     return lines.get(key, 1)
 
 
+# -- what is no TOML ---------------------------------------------------------------------------
+
+
+def _parsed(path: Path, data: bytes) -> tuple[str, dict[str, Any]]:
+    """The text of the file and what it says. Raises ConfigError."""
+    try:
+        text = data.decode("utf-8-sig")  # some editors put a mark in front of it
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(path, [f"line {line}: not UTF-8"]) from error
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, [_syntax_mistake(str(error), text)]) from error
+    except RecursionError:
+        raise ConfigError(path, [_too_deep(text)]) from None
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        line = _line_with_most(r"[0-9_]", text)
+        raise ConfigError(path, [f"line {line}: a number of too many digits"]) from error
+    if _depth(value) > MOST_DEEP:
+        raise ConfigError(path, [_too_deep(text)])
+    return text, value
+
+
 def _syntax_mistake(message: str, text: str) -> str:
     """The library's message in our form: its place first."""
     what, _, place = message.removesuffix(")").partition(" (at ")
+    what = what if len(what) <= 2 * MOST_SHOWN else f"{what[: 2 * MOST_SHOWN - 1]}…"
     end = text.rstrip("\n").count("\n") + 1
     line = place.partition(",")[0] if place.startswith("line ") else f"line {end}"
     return f"{line}: not TOML: {what[:1].lower()}{what[1:]}"
+
+
+def _too_deep(text: str) -> str:
+    line = _line_with_most(r"[\[{.]", text)
+    return f"line {line}: lists or tables lie within each other more than {MOST_DEEP} times"
+
+
+def _line_with_most(characters: str, text: str) -> int:
+    counts = [len(re.findall(characters, line)) for line in text.split("\n")]
+    return counts.index(max(counts)) + 1
+
+
+def _depth(value: Any) -> int:
+    """How many tables and lists lie within each other; without recursion, and not to the end."""
+    depth, level = 0, [value]
+    while level and depth <= MOST_DEEP:
+        depth += 1
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+    return depth

@@ -10,6 +10,8 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
+MOST_PLACES = 8  # the innermost; a recursion has a thousand
+
 
 def without_text(error: BaseException) -> str:
     """Kind and places of an error, the innermost first: "KeyError at engine.py:9 < server.py:4"."""
@@ -19,7 +21,7 @@ def without_text(error: BaseException) -> str:
         code = trace.tb_frame.f_code
         places.append(f"{os.path.basename(code.co_filename)}:{trace.tb_lineno}")  # noqa: PTH119
         trace = trace.tb_next
-    return f"{type(error).__name__} at {' < '.join(reversed(places))}"
+    return f"{type(error).__name__} at {' < '.join(places[: -MOST_PLACES - 1 : -1])}"
 
 
 def log_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

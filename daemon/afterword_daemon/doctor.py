@@ -126,15 +126,23 @@ def _config(patient: Patient) -> Outcome:
     try:
         config.load(patient.paths)
     except config.ConfigError as error:
-        return "failed", "\n".join((str(path), *error.mistakes)), f"correct {path}"
-    return "ok", str(path) if path.exists() else "no file, so every setting has its default"
+        told = [str(path), *error.mistakes]
+        if error.is_unreadable:
+            told.append(config.NOTHING_HOLDS)
+        return "failed", "\n".join(told), f"correct {path}"
+    return "ok", str(path) if os.path.lexists(path) else "no file, so every setting has its default"
 
 
 def _folders(patient: Patient) -> Outcome:
-    """Nobody else may look into them."""
+    """They can be written, and nobody else may look into them."""
     paths = patient.paths
-    open_to_others, foreign = [], []
+    open_to_others, foreign, closed = [], [], []
     for path in (paths.data, paths.cache, paths.runtime, paths.logs, paths.config):
+        nearest = path
+        while not os.path.lexists(nearest):
+            nearest = nearest.parent  # where it would be made
+        if path != paths.config and not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+            closed.append(str(nearest))
         try:
             status = path.stat()
         except OSError:
@@ -147,6 +155,10 @@ def _folders(patient: Patient) -> Outcome:
             open_to_others.append(str(path))
     if foreign:
         return "failed", f"not yours: {', '.join(foreign)}", f"chown -R $USER {' '.join(foreign)}"
+    if closed:
+        folders = " ".join(dict.fromkeys(closed))
+        remedy = f"chmod u+rwx {folders}, or set AFTERWORD_HOME to a folder that can be written"
+        return "failed", f"nothing can be written in {folders}", remedy
     if open_to_others:
         folders = " ".join(open_to_others)
         return "failed", f"others may look into {folders}", f"chmod 700 {folders}"
@@ -156,7 +168,7 @@ def _folders(patient: Patient) -> Outcome:
 def _disk(patient: Patient) -> Outcome:
     """Room for models."""
     folder = patient.paths.data
-    while not folder.exists():
+    while not os.path.lexists(folder):
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     found = f"{free / (1 << 30):.1f} GB free in {folder}"
@@ -276,8 +288,14 @@ def _learning(patient: Patient) -> Outcome:
 def _daemon(patient: Patient) -> Outcome:
     """It answers, and is of this version."""
     match patient.daemon:
+        case client.NotRunningError() if pid := endpoint.holder(patient.paths):
+            what = f"process {pid} is at work and cannot be connected to"
+            return "failed", what, "afterword restart"
         case client.NotRunningError():
             return "skipped", "not running; the first editor starts it, or: afterword start"
+        case client.LostError() as error:
+            # What it says for itself may lead here; this ends also what does not answer.
+            return "failed", str(error).partition("; ")[0], "afterword restart"
         case client.DaemonError() as error:
             what, _, remedy = str(error).partition("; ")
             return "failed", what, remedy or "afterword restart"
@@ -400,6 +418,8 @@ def _login(patient: Patient) -> Outcome:
         return "skipped", "no login service is known here"
     if not known.is_installed:
         return "skipped", "not set up, as nobody asked (afterword install login)"
+    if known.is_foreign:
+        return "skipped", f"{known.path} is not Afterword's own, so it is left alone"
     if not known.is_ours:
         what = f"{known.path} is of another version or installation"
         return "warning", what, "afterword install login"

@@ -12,7 +12,9 @@ XDG_RUNTIME_DIR and TMPDIR, and still have to meet.
     EndpointError    the socket cannot be made anywhere: which path, why, what to do
 """
 
+import errno
 import hashlib
+import logging
 import os
 import socket
 import stat
@@ -29,10 +31,13 @@ from afterword_trainer import durable
 from afterword_trainer.durable import StateError
 from afterword_trainer.paths import Paths
 
+logger = logging.getLogger(__name__)
+
 BACKLOG: Final = 128  # connections that wait to be accepted: twice the clients that there may be
 MAX_PATH: Final = 103  # bytes in the address of a socket, on the system that takes fewest (macOS)
 READY: Final = b"ready"  # what a daemon reports to its starter: it can be connected to
 OTHER: Final = b"other"  # or: another one is alive, or only just ending
+LOCKS: Final = Path("/proc/locks")  # who holds which, on Linux
 MAX_NOTE: Final = 4096  # bytes of endpoint.json; more was not written by a daemon
 
 Socket = socket.socket  # the one module that makes any; a test sees to it
@@ -116,6 +121,37 @@ def connect(paths: Paths) -> socket.socket | None:
     return None
 
 
+def holder(paths: Paths) -> int | None:
+    """The process that holds the lock, which is the daemon; None if nobody does or can tell.
+
+    On Linux the kernel says so. Elsewhere the note beside the lock does, if somebody holds the
+    lock and that process is older than the note, so that it has written it.
+    """
+    lock = lock_of(paths)
+    note = lock.with_name(f"{lock.name}.pid")
+    noted = _number_in(note)
+    try:
+        status = lock.stat()
+        try:
+            locks = LOCKS.read_text(encoding="ascii")
+        except FileNotFoundError:
+            return noted if noted and _wrote(noted, note) and _is_held(lock) else None
+    except OSError:
+        return None
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    for line in locks.splitlines():
+        *_, pid, place, _, _ = line.split()
+        where, _, inode = place.rpartition(":")
+        # Some file systems have another number than the disk that they are on; then the note helps.
+        if (
+            inode == str(status.st_ino)
+            and (where == device or pid == str(noted))
+            and "->" not in line
+        ):
+            return int(pid) or None  # 0: it is beyond this container
+    return None
+
+
 def is_ours(connection: socket.socket) -> bool:
     """Whether the process at the other end runs as this user; False also if nobody can tell."""
     try:
@@ -172,6 +208,15 @@ def listen(paths: Paths) -> Listener:
     What an earlier daemon left in its place is removed.
     """
     problems = []
+    for folder in (paths.data, paths.config, paths.logs, paths.runtime):
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError:
+            shown = str(folder).encode(errors="replace").decode()
+            raise EndpointError(
+                f"{shown}: this name is not UTF-8; rename the folder, "
+                "or set AFTERWORD_HOME to another"
+            ) from None
     for path in candidates(paths):
         try:
             return _bound(path)
@@ -195,7 +240,10 @@ def candidates(paths: Paths) -> list[Path]:
 
 
 def announce(paths: Paths, listener: Listener, *, protocol: int, started: float) -> None:
-    """Write down where clients find the socket. Raises StateError."""
+    """Write down where clients find the socket. Raises StateError.
+
+    A full disk is no reason to serve nobody: clients look in the usual places too.
+    """
     endpoint = Endpoint(
         socket=str(listener.path),
         pid=os.getpid(),
@@ -203,7 +251,18 @@ def announce(paths: Paths, listener: Listener, *, protocol: int, started: float)
         build=build(),
         started=started,
     )
-    durable.replace(note_of(paths), msgspec.json.encode(endpoint))
+    try:
+        durable.replace(note_of(paths), msgspec.json.encode(endpoint))
+    except StateError as error:
+        if not is_full(error):
+            raise
+        logger.warning("the disk is full: clients have to look for the socket in the usual places")
+
+
+def is_full(error: StateError) -> bool:
+    """Whether something cannot be written for want of room."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def withdraw(paths: Paths, listener: Listener) -> None:
@@ -251,6 +310,31 @@ def file_at(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _number_in(note: Path) -> int | None:
+    try:
+        return int(durable.read(note, at_most=20))
+    except (StateError, ValueError):
+        return None
+
+
+def _wrote(pid: int, note: Path) -> bool:
+    """Whether this process was there when the note was written; its number may be another's."""
+    import psutil  # 6 ms, and seldom needed
+
+    try:
+        return bool(psutil.Process(pid).create_time() < note.stat().st_mtime + 1.0)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with durable.locked(lock):
+            return False
+    except StateError:
+        return True
 
 
 def _is_beyond_the_machine(name: str) -> bool:

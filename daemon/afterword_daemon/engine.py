@@ -3,7 +3,8 @@
 Knows the model, what documents taught it, and settings; knows neither sockets nor files. An answer
 depends on the request, on the messages before it and on the settings; whatever is kept beyond that
 (states, rollouts that the user types along with, those for keys that may come) only makes it fast,
-and `caching=False` shows it. One request is answered at a time, in the order they come.
+and `caching=False` shows it. One request is answered at a time, in the order they come; only while
+one reads its way after a jump do others go before, which need a hundredth of that.
 
     Superseded    nobody waits for the answer any more
 """
@@ -18,15 +19,16 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from afterword_trainer.model.bundle import Bundle
-from afterword_trainer.model.memory import Memory
-from afterword_trainer.model.mixing import Mixer
 from afterword_trainer.model.predictor import Symbols
-from afterword_trainer.model.suggestion import Continuation, Policy, Suggestion, cut
+from afterword_trainer.model.suggestion import Continuation, Policy, Suggestion, choices, cut
+from afterword_trainer.remembering import Remembered
 
 from afterword_daemon import shaping
 from afterword_daemon.config import Settings
+from afterword_daemon.library import Library
 from afterword_daemon.protocol import Complete, Completed, Item, Outcome, Remember
-from afterword_daemon.served import Cursor, Document, Drawing, Served, Shown, read
+from afterword_daemon.recollection import Found, secrets_around
+from afterword_daemon.served import Cursor, Document, Drawing, Served, Shown, empty, read
 from afterword_daemon.shaping import Misfit
 from afterword_daemon.tally import Tally
 
@@ -72,39 +74,75 @@ class Engine:
         bundle: Bundle | None,
         settings: Settings,
         *,
-        memory: Memory | None = None,
-        mixer: Mixer | None = None,
+        remembered: Remembered | None = None,
         tally: Tally | None = None,
         caching: bool = True,  # False, for tests: the same answers, slowly
     ) -> None:
-        """`memory` and `mixer` go on learning; None: an empty one, and the one that ships.
+        """`remembered` goes on learning; None: a memory that is empty.
 
         Raises BundleCorruptError for a model that cannot be run.
         """
-        self.settings = settings
-        self.learning = True  # False while the user wants none: nothing typed is learned then
+        self._settings = settings
+        self._is_paused = False
         self._caching = caching
         self._tally = tally or Tally()
         self._numbers = itertools.count(1)  # of suggestions
         self._turn = asyncio.Lock()
         self._reasons: OrderedDict[str, _Why] = OrderedDict()
-        self._model = Served(bundle, memory, mixer, caching) if bundle else None
+        self._languages: dict[str, str] = {}  # of documents of which something may be known
+        self._model = Served(bundle, remembered, caching) if bundle else None
 
-    def swap(self, bundle: Bundle, *, memory: Memory | None = None) -> None:
+    def swap(self, bundle: Bundle) -> None:
         """Answer by another model from the next request on; may be called in another thread.
 
-        The memory stays if the alphabet does and none is given. Raises BundleCorruptError.
+        The memory stays if the alphabet does; else another one begins, that is to be told anew
+        what files hold. Raises BundleCorruptError.
         """
         model = self._model
-        mixer = None
-        if model:
-            mixer = model.mixer
-            if memory is None and model.alphabet == bundle.alphabet:
-                memory = model.memory
-        other = Served(bundle, memory, mixer, self._caching)
-        if model and memory is model.memory:
-            other.recollection = model.recollection
+        if model is None:
+            other = Served(bundle, None, self._caching)
+        elif model.alphabet == bundle.alphabet:
+            other = Served(bundle, model.remembered, self._caching)
+            other.recollection, other.library = model.recollection, model.library
+        else:
+            other = Served(bundle, empty(bundle.alphabet, model.mixer), self._caching)
         self._model = other  # last, and at once: answers may be made meanwhile
+
+    @property
+    def library(self) -> Library | None:
+        """What the memory holds of saved files; None without a model."""
+        return self._model.library if self._model else None
+
+    # -- what the user wants -------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """From the next request on they may be others."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._settings = settings
+        if not self._model:
+            return
+        # It was handed over under other settings. Whoever has it open tells it again.
+        self._model.drop()
+        if not settings.learning.enable:
+            self._model.recollection.close_all()
+        for document, language in list(self._languages.items()):
+            if not settings.enabled_for(language):
+                self.close(document)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is to be learned for now, nor what was waiting to be."""
+        return self._is_paused
+
+    @is_paused.setter
+    def is_paused(self, is_paused: bool) -> None:
+        self._is_paused = is_paused
+        if self._model:
+            self._model.drop()  # at the end too: what was typed meanwhile, and not yet asked about
 
     # -- messages ------------------------------------------------------------------------------
 
@@ -115,29 +153,34 @@ class Engine:
         """
         # No task of its own: between two steps all is as it should be, and there alone it may be
         # given up. What was typed before is learned all the same, then before the next answer.
-        async with self._turn:
-            answering = self._answer(request)
-            while True:
-                if superseded():
-                    self._note(request.document, _Why(Reason.SUPERSEDED))
-                    raise Superseded
-                until = time.perf_counter() + _PATIENCE_S
-                try:
-                    while time.perf_counter() < until:
-                        next(answering)
-                except StopIteration as done:
-                    completed: Completed = done.value
-                    return completed
-                await asyncio.sleep(0)
+        answering = self._answer(request)
+        while True:
+            async with self._turn:
+                may_wait: bool | None = None  # for others, who may be many and need little
+                while not may_wait:
+                    if superseded():
+                        self._note(request.document, _Why(Reason.SUPERSEDED))
+                        raise Superseded
+                    until = time.perf_counter() + _PATIENCE_S
+                    try:
+                        while time.perf_counter() < until:
+                            may_wait = next(answering)
+                    except StopIteration as done:
+                        completed: Completed = done.value
+                        return completed
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     def remember(self, message: Remember) -> None:
         """Expect the text of an open document again, as soon as there is time to learn it."""
         if self._model and self._may_learn(message.language):
+            self._languages[message.document] = message.language
             self._model.recollection.remember(message.document, message.text)
 
     def close(self, document: str) -> None:
         """Forget a document that was open."""
         self._reasons.pop(document, None)
+        self._languages.pop(document, None)
         if self._model:
             self._model.forget(document)
 
@@ -158,7 +201,7 @@ class Engine:
         for _ in model.teaching:
             if time.perf_counter() > until:
                 return True
-        if model.recollection.work():
+        if model.library.work() or model.recollection.work():
             model.epoch += 1
             return True
         if not self._caching:
@@ -220,8 +263,8 @@ class Engine:
 
     # -- an answer, step by step ---------------------------------------------------------------
 
-    def _answer(self, request: Complete) -> Generator[None, None, Completed]:
-        """Each iteration is a step of the network, or a few."""
+    def _answer(self, request: Complete) -> Generator[bool | None, None, Completed]:
+        """Each iteration is a step of the network, or a few; True where others may go before."""
         model = self._model
         reason = self._unwanted(request)
         if reason or not model:
@@ -229,50 +272,67 @@ class Engine:
             self._note(request.document, _Why(reason))
             return Completed(id=request.id, reason=reason.value, model=model.id if model else "")
         model.ahead = iter(())
-        # 1) What was typed before is learned first, so that the answer does not depend on
-        #    whether there was time for it.
-        for _ in model.teaching:  # no `yield from`: that would end it if we are given up
-            yield
-        # 2) Where are we?
+        self._languages[request.document] = request.language
+        # 1) Where are we? After a jump it takes as long as many answers that need no reading.
         symbols = model.symbols(request.path, request.language, request.before)
         document = model.document(request.document)
         document.see(symbols)
+        for _ in model.states.prime(symbols, request.document):
+            yield True
+        # 2) What was typed before is learned first, so that the answer does not depend on
+        #    whether there was time for it.
+        while next(model.teaching, _DONE) is not _DONE:  # it may be dropped meanwhile
+            yield None
+        found = secrets_around(request.before, request.after)
+        model.take_back(request.document, found)
         trail = yield from model.states.prime(symbols, request.document)
         # 3) What may come?
         cursor = Cursor(request.document, symbols, trail, self._drawing(request))
+        policy, n = self._policy(request), 1
         if request.invoked:
-            rollouts = model.alternatives(cursor, n := self._n_alternatives(request))
+            n = self._n_alternatives(request)
+            policy = replace(policy, negligible=_NEGLIGIBLE_IN_LIST)
+            rollouts = model.alternatives(cursor, n)
         else:
-            rollouts, n = [model.rollout(cursor)], 1
-        policy = self._policy(request)
+            rollouts = [model.rollout(cursor)]
         paths: list[_Path] = []
         for rollout in rollouts:
             expected = yield from read(rollout, model, policy)
             paths.append(_Path(expected, model.alphabet.decode(rollout.symbols)))
         # 4) What of it fits?
-        offers, why = _offers(paths, request, policy)
+        if request.invoked:
+            offers, why = _listed(paths, request, policy, n)
+        else:
+            offer, why = _offered(paths[0], request, policy)
+            offers = [offer] if offer else []
         self._note(request.document, why)
-        items = self._items(document, offers[:n], symbols, model)
-        # 5) Afterwards: learn whole words, and look ahead.
-        if model.documents.get(request.document) is document:  # else it was closed meanwhile
-            self._learn(model, document, request)
+        items = self._items(document, offers, symbols, model)
+        # 5) Afterwards: learn whole words, unless the document was closed meanwhile or another
+        #    editor, that has it too, was faster; and look ahead.
+        if model.documents.get(request.document) is document and document.symbols is symbols:
+            self._learn(model, document, request, found)
         if not request.invoked:
             model.ahead = model.look_ahead(cursor, policy)
         code = why.reason.value if why.reason else ""
         return Completed(id=request.id, items=items, reason=code, model=model.id)
 
-    def _learn(self, model: Served, document: Document, request: Complete) -> None:
-        """Have the words that were completed learned before the next answer."""
-        if not self._may_learn(request.language):
+    def _learn(
+        self, model: Served, document: Document, request: Complete, found: Sequence[Found]
+    ) -> None:
+        """Have the words that were completed learned before the next answer.
+
+        But for those in a line with a secret, as it was `found`.
+        """
+        if not (request.learn and self._may_learn(request.language)):
             document.n_typed = 0  # nor is it learned later
             return
         begin, end = document.take_words(model.ends_word)
         if begin == end:
             return
-        text = model.alphabet.decode(document.symbols[begin:])
-        words = model.alphabet.decode(document.symbols[begin:end])
-        before = request.before[: len(request.before) - len(text)]
-        if not shaping.spells_secret(text, words, before=before):
+        # In characters from the cursor on, as the lines are.
+        first = -len(model.alphabet.decode(document.symbols[begin:]))
+        last = first + len(model.alphabet.decode(document.symbols[begin:end]))
+        if not any(one.begin < last and first < one.end for one in found):
             model.teach(request.document, document.symbols[:end], begin)
 
     def _unwanted(self, request: Complete) -> Reason | None:
@@ -287,8 +347,8 @@ class Engine:
         return None
 
     def _may_learn(self, language: str) -> bool:
-        # Not `settings.learning`, which is about folders: what is learned here stays in memory.
-        return self.learning and self.settings.enabled_for(language)
+        is_wanted = self.settings.learning.enable and self.settings.enabled_for(language)
+        return is_wanted and not self._is_paused
 
     def _policy(self, request: Complete) -> Policy:
         options, settings = request.options, self.settings
@@ -296,8 +356,7 @@ class Engine:
         return Policy(
             max_characters=_either(options.max_characters, settings.max_characters),
             multiline=_either(options.multiline, settings.multiline),
-            # Who asks wants to see something.
-            min_probability=0.0 if request.invoked else self._corrected(gate),
+            min_probability=self._corrected(gate),
         )
 
     def _corrected(self, min_probability: float) -> float:
@@ -372,37 +431,51 @@ class _Offer:
     shaped: shaping.Shaped
 
 
-def _offers(paths: Sequence[_Path], request: Complete, policy: Policy) -> tuple[list[_Offer], _Why]:
-    """What of the continuations is worth showing and fits, best first; why there is nothing."""
-    offers: dict[str, _Offer] = {}
-    why = _Why(Reason.NOTHING)
-    for path in paths:
-        suggestion = cut(path.expected, policy)
-        if not suggestion:
-            likely = cut(path.expected, replace(policy, min_probability=0.0))
-            if likely:
-                why = _Why(Reason.UNSURE, likely.probability)
-            continue
-        shaped = shaping.shape(
-            suggestion.text,
-            expected=path.text,
-            before=request.before,
-            after=request.after,
-            indentation=request.indentation,
-        )
-        if isinstance(shaped, Misfit):
-            why = _Why(Reason(shaped.value), suggestion.probability)
-        elif shaping.spells_secret(path.text, suggestion.text, before=request.before):
-            why = _Why(Reason.SECRET, suggestion.probability)
-        elif (
-            shaped.text not in offers
-            or offers[shaped.text].suggestion.expected_saving < suggestion.expected_saving
-        ):
-            offers[shaped.text] = _Offer(suggestion, shaped)
-    if not offers:
-        return [], replace(why, min_probability=policy.min_probability)
-    best = sorted(offers.values(), key=lambda offer: -offer.suggestion.expected_saving)
-    return best, _Why(None, best[0].suggestion.probability, policy.min_probability)
+def _offered(path: _Path, request: Complete, policy: Policy) -> tuple[_Offer | None, _Why]:
+    """What of a continuation is worth showing and fits; why there is nothing."""
+    suggestion = cut(path.expected, policy)
+    if suggestion:
+        offer, why = _fitted(path, suggestion, request)
+    else:
+        likely = cut(path.expected, replace(policy, min_probability=0.0))
+        offer, why = None, _Why(Reason.UNSURE, likely.probability) if likely else _NOTHING
+    return offer, replace(why, min_probability=policy.min_probability)
+
+
+def _listed(
+    paths: Sequence[_Path], request: Complete, policy: Policy, n: int
+) -> tuple[list[_Offer], _Why]:
+    """Up to `n` of the continuations to choose from, best first; why there is nothing."""
+    why = _NOTHING
+    while suggestions := choices([path.expected for path in paths], policy, n):
+        fitted = {
+            number: _fitted(paths[number], suggestion, request)
+            for number, suggestion in suggestions.items()
+        }
+        offers = [offer for offer, _ in fitted.values() if offer]
+        if len(offers) == len(fitted):
+            return offers, fitted[next(iter(fitted))][1]
+        # Others may take the place of what does not fit.
+        why = next(why for offer, why in fitted.values() if not offer)
+        paths = [path for i, path in enumerate(paths) if i not in fitted or fitted[i][0]]
+    return [], why
+
+
+def _fitted(path: _Path, suggestion: Suggestion, request: Complete) -> tuple[_Offer | None, _Why]:
+    shaped = shaping.shape(
+        suggestion.text,
+        expected=path.text,
+        before=request.before,
+        after=request.after,
+        indentation=request.indentation,
+    )
+    if isinstance(shaped, Misfit):
+        reason = Reason(shaped.value)
+    elif shaping.spells_secret(path.text, suggestion.text, before=request.before):
+        reason = Reason.SECRET
+    else:
+        return _Offer(suggestion, shaped), _Why(None, suggestion.probability)
+    return None, _Why(reason, suggestion.probability)
 
 
 def _either(option: SettingT | None, setting: SettingT) -> SettingT:
@@ -410,7 +483,10 @@ def _either(option: SettingT | None, setting: SettingT) -> SettingT:
 
 
 _DONE = object()
+_NOTHING = _Why(Reason.NOTHING)
 _PATIENCE_S = 0.001  # of work until others may run: some ten steps, and no key waits for it
 _SLICE_S = 0.003  # of what can wait, by which a key that comes just then is late
+# Probability of getting there below which a list needs no more of a path: a few words.
+_NEGLIGIBLE_IN_LIST = 1e-4
 _LONGEST_LINE = 4000  # characters left of the cursor; prose may have 2,000 in a paragraph
 _MOST_DOCUMENTS = 256  # whose last reason is known: more than anybody asks about

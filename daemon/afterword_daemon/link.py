@@ -38,6 +38,7 @@ from afterword_daemon.starting import (
     COMMAND,
     GREETING_S,
     DaemonError,
+    DyingError,
     LostError,
     NotRunningError,
     RefusedError,
@@ -47,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_S, LAST_S = 0.2, 10.0  # between attempts to connect again: twice as long each time
 BROKEN_S: Final = 60.0  # the longest between attempts to start what does not come up, or dies soon
+YOUNG_S: Final = 10.0  # a daemon that ends sooner may do so each time it is asked
+DYING: Final = 2  # times in a row; once is an accident
 MAX_UNSENT: Final = 1 << 20  # bytes that wait for a daemon that does not read
 
 
@@ -92,7 +95,7 @@ class Link:
         """Bytes that the daemon has yet to read."""
         return self._wire.n_unsent if self._wire else 0
 
-    async def complete(self, request: Complete, *, timeout_s: float = 1.0) -> Completed | None:
+    async def complete(self, request: Complete, *, timeout_s: float) -> Completed | None:
         """The answer, or None if nobody gave one; its id is ours to choose.
 
         A caller who is cancelled cancels the request.
@@ -150,11 +153,19 @@ class Link:
 
     async def _keep(self) -> None:
         """Be connected, and be so again soon after a daemon was lost."""
-        pause_s = FIRST_S
+        pause_s, n_died = FIRST_S, 0
         while True:
             try:
-                if await self._served() > LAST_S:
-                    pause_s = FIRST_S  # else it dies as soon as it is asked, and time must pass
+                if await self._served():
+                    pause_s, n_died = FIRST_S, 0
+                else:
+                    n_died += 1
+                self._note(
+                    LostError("the connection to the daemon broke")
+                    if n_died < DYING
+                    else DyingError(n_died)
+                )
+                self._tell(None)
             except DaemonError as error:
                 self._note(error)
             except Exception as error:  # whatever it is, there may be a daemon again soon
@@ -163,8 +174,8 @@ class Link:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # not all editors at once
             pause_s = min(2 * pause_s, BROKEN_S if self._may_start else LAST_S)
 
-    async def _served(self) -> float:
-        """Be connected once, until the daemon is lost; how many seconds that was."""
+    async def _served(self) -> bool:
+        """Be connected once, until the daemon is lost; False if that was too soon to be well."""
         wire = await self._greeted()
         since = time.monotonic()
         self.problem, self._may_start = None, self._spawn
@@ -175,11 +186,9 @@ class Link:
         finally:
             wire.abort()
             self._wire = None
-            # One that was told to end is not to be started again by those who did not ask.
-            self._may_start = self._spawn and not wire.was_ended
-            self.problem = LostError("the connection to the daemon broke")
-        self._tell(None)
-        return time.monotonic() - since
+        # One that was told to end is not to be started again by those who did not ask.
+        self._may_start = self._spawn and not wire.was_ended
+        return wire.was_ended or time.monotonic() - since > YOUNG_S
 
     def _tell(self, state: Changed | None) -> None:
         try:

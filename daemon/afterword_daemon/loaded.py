@@ -3,8 +3,9 @@
 Knows what to make do with where something is damaged; knows nothing of who asks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from afterword_trainer.durable import StateError
 from afterword_trainer.model.bundle import Bundle, BundleError
@@ -12,9 +13,17 @@ from afterword_trainer.paths import Paths
 from afterword_trainer.shelf import POINTER, Shelf
 
 from afterword_daemon import config
-from afterword_daemon.config import ConfigError, Settings
+from afterword_daemon.config import Settings
+from afterword_daemon.protocol import Model
 
 Stamp = tuple[int, int, int]
+
+
+class Stamps(NamedTuple):
+    """What changes when a thing does; None: there is no such file."""
+
+    settings: Stamp | None = None
+    model: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +36,44 @@ class Loaded:
     settings_notice: str = ""  # what is wrong with the settings; those that are not stand
     # As it was before anything was read: what is written meanwhile is read once too often, rather
     # than never.
-    stamps: tuple[Stamp | None, ...] = ()
+    stamps: Stamps = field(default_factory=Stamps)
+
+    @property
+    def about(self) -> "About":
+        """What is told of it."""
+        bundle = self.bundle
+        return About(
+            model=Model(id=bundle.id, created=bundle.created, scores=dict(bundle.scores))
+            if bundle
+            else None,
+            model_notice=self.model_notice,
+            settings_notice=self.settings_notice,
+        )
 
 
-def load(paths: Paths) -> Loaded:
-    """The model in use and the settings; what is damaged is replaced by what is not, and said."""
-    before = stamps(paths)
-    settings, settings_notice = _settings(paths)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What is told of model and settings; the model itself is 15 MB, and the engine's alone."""
+
+    model: Model | None
+    model_notice: str
+    settings_notice: str
+
+    @property
+    def detail(self) -> str:
+        """One line for people; "" if all is as it should be."""
+        if self.model is None:
+            return self.model_notice or "there is no model yet; make one with: trainer learn FOLDER"
+        return self.model_notice or self.settings_notice
+
+
+def load(paths: Paths, before: Settings | None = None) -> Loaded:
+    """The model in use and the settings; what is damaged is replaced by what is not, and said.
+
+    `before` are the settings that held so far, which go on where the file cannot be read.
+    """
+    now = stamps(paths)
+    settings, settings_notice = config.in_force(paths, before)
     try:
         bundle, notice = Shelf(paths.models, paths.base).current()
     except (BundleError, StateError) as error:
@@ -43,20 +83,13 @@ def load(paths: Paths) -> Loaded:
         settings=settings,
         model_notice=notice or "",
         settings_notice=settings_notice,
-        stamps=before,
+        stamps=now,
     )
 
 
-def stamps(paths: Paths) -> tuple[Stamp | None, ...]:
+def stamps(paths: Paths) -> Stamps:
     """Changes whenever `load` could find something else."""
-    return config.stamp(paths), _stamp(paths.models / POINTER)
-
-
-def _settings(paths: Paths) -> tuple[Settings, str]:
-    try:
-        return config.load(paths), ""
-    except ConfigError as error:
-        return error.settings, str(error)
+    return Stamps(config.stamp(paths), _stamp(paths.models / POINTER))
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -13,7 +13,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -53,7 +53,7 @@ def run(
         report(OTHER)
         return EXIT_OTHER
     except (StateError, EndpointError) as error:
-        report(str(error).encode())
+        report(str(error).encode(errors="replace"))
         raise
     return 0
 
@@ -89,18 +89,40 @@ def _serve(
     from afterword_daemon import loaded, server  # numpy and LiteRT, behind the filter
 
     found = loaded.load(paths)
-    gc.collect()
-    gc.freeze()  # what is there now stays: it need not be looked through again and again
-    asyncio.run(
-        server.serve(paths, found, confinement=enforced_by, stay=stay, ready=lambda: report(READY))
-    )
+    with ExitStack() as muted:
+
+        def ready() -> None:
+            muted.close()
+            report(READY)
+
+        muted.enter_context(_muted())
+        serving = server.serve(paths, found, confinement=enforced_by, stay=stay, ready=ready)
+        del found  # what of it is of no use any more can go
+        gc.collect()
+        gc.freeze()  # what is there now stays: it need not be looked through again and again
+        asyncio.run(serving)
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Let nobody hear how libraries greet from C, once each: it is no error, and looks like one."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    nothing = durable.open_nothing()
+    os.dup2(nothing, 2)
+    os.close(nothing)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 class LogFile(logging.Handler):
     """A log that is moved aside when it has grown long, of which one before is kept."""
 
     def __init__(self, path: Path, *, at_most: int) -> None:
-        """Raises StateError if it cannot be written; later failures cost lines of it only."""
+        """Raises StateError if it cannot be written; a full disk costs lines of it only."""
         super().__init__()
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._path = path
@@ -137,7 +159,12 @@ class LogFile(logging.Handler):
         return self.format(logging.makeLogRecord(record.__dict__ | {"msg": where, "args": ()}))
 
     def _open(self) -> None:
-        descriptor = durable.continue_log(self._path, at_most=self._at_most)
+        try:
+            descriptor = durable.continue_log(self._path, at_most=self._at_most)
+        except StateError as error:
+            if not endpoint.is_full(error):
+                raise
+            descriptor = durable.open_nothing()
         self._file = os.fdopen(descriptor, "ab", buffering=0)
 
 
@@ -149,7 +176,7 @@ def main(arguments: Sequence[str]) -> int:
     descriptor, *places = arguments
     if os.fork():
         os._exit(0)  # the client has no child to wait for, and the daemon no parent to lose
-    faulthandler.enable()
+    faulthandler.enable(os.dup(2))  # which says how it crashed, whoever is muted
     paths = Paths(
         **dict(zip((field.name for field in fields(Paths)), map(Path, places), strict=True))
     )

@@ -89,12 +89,12 @@ class Complete(_Message, frozen=True, kw_only=True):
     # Text from an anchor to the cursor. The anchor stays while the user types, so that a key
     # costs a step and not a whole priming; whoever asks moves it, seldom and far.
     before: Annotated[str, Meta(max_length=MAX_BEFORE)] = ""
-    starts: bool = False  # whether `before` begins where the document does, behind its header
     # Text right of the cursor, to the end of its line.
     after: Annotated[str, Meta(max_length=MAX_AFTER)] = ""
     # One step of it in this document, "\t" or blanks.
     indentation: Annotated[str, Meta(max_length=MAX_INDENTATION)] = "\t"
     invoked: bool = False  # asked for by the user, who wants to see alternatives
+    learn: bool = True  # what is typed; False in a file that the user had forgotten
     options: Options = Options()
 
 
@@ -224,6 +224,16 @@ class Processor(_Facts, frozen=True, kw_only=True):
     since_start: float = 0.0  # by this one
 
 
+class Watched(_Facts, frozen=True, kw_only=True):
+    """A folder that is learned from."""
+
+    path: str = ""
+    mode: str = ""  # "events", "scanning", "away", "missing"; "" while it is not known yet
+    detail: str = ""  # why not "events", and the remedy
+    files: int = 0
+    skipped: int = 0
+
+
 class Status(_Facts, frozen=True, kw_only=True):
     """What "status" tells."""
 
@@ -243,7 +253,8 @@ class Status(_Facts, frozen=True, kw_only=True):
     resident: int = 0  # bytes
     memory: Mapping[str, int] = {}  # bytes by part
     network: int = 0  # sockets that are not local
-    watched: tuple[str, ...] = ()
+    watched: tuple[Watched, ...] = ()
+    learning: Mapping[str, Any] = {}  # see `learning.Learning.facts`
     files: Mapping[str, str] = {}  # paths by what is there
 
 
@@ -290,7 +301,7 @@ class Frames(Generic[Message]):
             del self._waiting[:end]
             try:
                 yield self._decoder.decode(body)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ProtocolError(f"a frame of {len(body)} bytes is no message") from error
 
     @property

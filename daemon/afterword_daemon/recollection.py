@@ -3,7 +3,8 @@
 Typed text is taught word by word, so that a word that is taken back letter by letter never was,
 and what is expected stays the same within a word. The text of an open document replaces what was
 known of it, is gone when it is closed, and must never be stored. Whatever looks like a secret is
-not taught. Knows symbols and keys; knows neither files nor what is predicted.
+not taught, and what was taught before it looked like one is taken back. Knows symbols and keys;
+knows neither files nor what is predicted.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import zlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from afterword_trainer import secrets
@@ -34,6 +36,7 @@ class Recollection:
         self._alphabet = alphabet
         self._documents: dict[str, _Open] = {}  # the one touched last at the end
         self._slices: Iterator[None] = iter(())  # of what is being learned or forgotten
+        self._at_hand: str | None = None  # the key being learned by those, "" for a text looked at
         self._waiting: deque[tuple[str, str | None]] = deque()  # (key, text to learn or None)
         self._generations = itertools.count()
 
@@ -48,23 +51,71 @@ class Recollection:
     def close(self, document: str) -> None:
         """Have the memory forget, soon, what it holds of `document`."""
         if known := self._documents.pop(document, None):
+            self._waiting = deque(
+                (key, text) for key, text in self._waiting if text is None or key not in known.keys
+            )
             self._waiting += [(key, None) for key in known.keys]
+
+    def close_all(self) -> None:
+        """Have the memory forget, soon, whatever it holds of open documents."""
+        for document in list(self._documents):
+            self.close(document)
+
+    def drop(self) -> None:
+        """Learn nothing of what was to be learned; what was to be forgotten still will be."""
+        for known in self._documents.values():
+            known.text = None
+        self._waiting = deque((key, text) for key, text in self._waiting if text is None)
+        if self._at_hand is not None:
+            self._slices = iter(())
+            self._waiting.append((self._at_hand, None))  # of which a part is learned
+            self._at_hand = None
 
     def key(self, document: str) -> str:
         """Where what is typed into `document` is to be learned."""
         known = self._touched(document)
-        key = f"{_OURS}typed {known.generation} {document}"
+        key = f"{_OURS}typed {known.generation} {known.line} {document}"
         known.keys[key] = known.generation
+        if key not in known.typed:
+            known.typed.append(key)
         return key
 
-    def unsaved(self) -> list[str]:
-        """Keys of all that is here: for `Memory.copy(without=...)` before a memory is stored."""
-        return [key for key in self._memory.documents() if key.startswith(_OURS)]
+    def end_line(self, document: str) -> None:
+        """What is typed from here on is another line: it can be taken back without this one."""
+        self._touched(document).line += 1
+
+    def take_back(self, document: str, secret: str) -> None:
+        """A secret is in `document`: forget at once the lines that were typed last.
+
+        They hold pieces of it, taught before anybody could know. The beginning of it may have been
+        told with the whole text, too: what holds that is forgotten soon. All of it comes back,
+        without the secret, with the next text of the document.
+        """
+        known = self._documents.get(document)
+        if known is None:
+            return
+        for key in known.typed:
+            self._memory.forget(key)
+            known.keys.pop(key, None)
+        known.typed.clear()
+        known.text = None
+        known.generation = next(self._generations)  # that ends a look at a text that is under way
+        begin = secret[:_TELLING]
+        self._waiting = deque(
+            (key, text)
+            for key, text in self._waiting
+            if text is None or key not in known.keys or begin not in text
+        )
+        told = self._memory.holding(self._alphabet.encode(begin))
+        for key in known.keys.keys() & {*told, self._at_hand}:
+            del known.keys[key]
+            self._waiting.appendleft((key, None))
 
     def work(self) -> bool:
         """Learn or forget some hundred symbols, or look at as many; False: all is done."""
         if next(self._slices, _DONE) is not _DONE:
             return True
+        self._at_hand = None
         if not self._memory.has_room():  # for what will be typed
             self._slices = self._memory.make_room_in_slices()
             return True
@@ -74,11 +125,13 @@ class Recollection:
                 self._slices = self._memory.forget_in_slices(key)
             else:
                 self._slices = self._memory.learn_in_slices(key, self._alphabet.encode(text))
+                self._at_hand = key
             next(self._slices, _DONE)
             return True
         for document, known in self._documents.items():
             if known.text is not None:
                 self._slices = self._plan(document, known, known.text, known.generation)
+                self._at_hand = ""
                 known.text = None
                 return True
         return False
@@ -103,8 +156,8 @@ class Recollection:
         for piece in pieces_of(without_secrets):
             pieces[f"{_OURS}open {_digest(piece)} {document}"] = piece
             yield
-        if self._documents.get(document) is not known:
-            return  # closed meanwhile
+        if self._documents.get(document) is not known or known.generation != generation:
+            return  # closed meanwhile, or there is another text by now, or a secret was in it
         for key, since in list(known.keys.items()):
             if key not in pieces and since < generation:
                 del known.keys[key]
@@ -120,9 +173,16 @@ class _Open:
     """What the memory holds, or is about to hold, of an open document."""
 
     generation: int  # of the latest text; what is typed into it belongs to it
+    line: int = 0  # that is being typed
+    typed: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))  # keys, latest last
     keys: dict[str, int] = field(default_factory=dict)  # in the memory, and of which generation
     text: str | None = None  # that is still to be looked at
     n_characters: int = 0  # of the latest text
+
+
+def is_unsaved(key: str) -> bool:
+    """Whether a key in the memory is of an open document, which must never be stored."""
+    return key.startswith(_OURS)
 
 
 def pieces_of(text: str) -> Iterator[str]:
@@ -161,6 +221,41 @@ def _without_secrets(text: str) -> Generator[None, None, str]:
 
 
 # -- what was typed ----------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """A secret around a cursor."""
+
+    secret: str
+    begin: int  # of the lines that it is in, in characters from the cursor on: 0 or less
+    end: int  # of the same
+    is_ahead: bool  # all of it stands right of the cursor
+
+
+def secrets_around(before: str, after: str) -> list[Found]:
+    """Secrets near the cursor between `before` and `after`; what is in their lines is not taught."""
+    left = _near(before)
+    text, n = left + after[:_NEAR], len(left)
+    return [
+        Found(
+            secret=text[span.start : span.end],
+            begin=text.rfind("\n", 0, span.start) + 1 - n,
+            end=(text.find("\n", span.end) + 1 or len(text) + 1) - n,
+            is_ahead=span.start >= n,
+        )
+        for span in secrets.find(text)
+    ]
+
+
+def _near(before: str) -> str:
+    """The end of a text, from the beginning of a line or a word on: none is cut in two."""
+    left = before[-_NEAR:]
+    if len(left) == len(before):
+        return left
+    for end in "\n ":
+        if (at := left.find(end, 0, _NEAR // 2)) >= 0:
+            return left[at + 1 :]
+    return left
 
 
 def typed(before: Symbols, now: Symbols, offered: Iterable[Symbols]) -> tuple[int, int] | None:
@@ -230,3 +325,6 @@ _RECOGNISED = 32  # symbols by which a text is known again
 _LONGEST_SECRET = 20_000  # characters; a key in a PEM block, as `secrets` has it
 _WINDOW = 8000  # characters by which the search moves on, looking as far back: 2 ms
 _USUAL, _LARGEST = 2000, 8000  # characters of a piece: at the seams contexts are cut off
+_NEAR = 400  # characters on either side of a cursor: a secret, and the line that names it
+_LINES = 8  # that were typed last: more than a secret reaches over, whichever way one went
+_TELLING = 8  # characters of a secret; less of it is none

@@ -5,23 +5,31 @@ next keys are prepared, and what was typed is taught. All of that, but for the t
 speed alone. Knows networks, memories and symbols; knows neither settings nor what fits a document.
 """
 
-import importlib.util
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
+from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.model.memory import Memory
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.predictor import Symbols, prime
-from afterword_trainer.model.step import NetworkPredictor, Step, open_predictor, open_step
+from afterword_trainer.model.step import (
+    NetworkPredictor,
+    Step,
+    needs_weights,
+    open_predictor,
+    open_step,
+)
 from afterword_trainer.model.suggestion import Continuation, Policy, Rollout, readable
+from afterword_trainer.remembering import Remembered
 from numpy.typing import NDArray
 
 from afterword_daemon.drawing import Drawn, draw_together
-from afterword_daemon.recollection import Recollection, typed, whole_words, word_ends
+from afterword_daemon.library import Library
+from afterword_daemon.recollection import Found, Recollection, typed, whole_words, word_ends
 from afterword_daemon.states import AT_MOST_BYTES, States, Trail, common
 
 TextT = TypeVar("TextT", str, Symbols)
@@ -35,18 +43,25 @@ class Document:
 
     symbols: Symbols = field(default_factory=lambda: np.zeros(0, np.uint16))  # up to the cursor
     n_typed: int = 0  # at its end, that are not learned yet
+    is_passed_over: bool = False  # what has come since is not to be learned
     offered: list[Symbols] = field(default_factory=list)
     items: "list[Shown]" = field(default_factory=list)
+    secrets: frozenset[int] = frozenset()  # hashes of those around the cursor
 
     def see(self, symbols: Symbols) -> None:
         """Take note of the text, and of what at its end was typed and is still to be learned."""
         change = typed(self.symbols, symbols, self.offered)
         self.symbols = symbols
-        if change is None:
-            self.n_typed = 0
+        if change is None or self.is_passed_over:
+            self.n_typed, self.is_passed_over = 0, False
             return
         n_taken_back, n_new = change
         self.n_typed = max(self.n_typed - n_taken_back, 0) + n_new
+
+    def pass_over(self) -> None:
+        """Learn nothing of what was typed so far, up to the next request."""
+        self.n_typed = 0
+        self.is_passed_over = True
 
     def take_words(self, ends_word: NDArray[np.bool_]) -> tuple[int, int]:
         """(begin, end) of the whole words that are to be learned now; they are so only once."""
@@ -134,16 +149,14 @@ class _Prepared:
 class Served:
     """A network, its memory, and what is known for the moment."""
 
-    def __init__(
-        self, bundle: Bundle, memory: Memory | None, mixer: Mixer | None, caching: bool
-    ) -> None:
+    def __init__(self, bundle: Bundle, remembered: Remembered | None, caching: bool) -> None:
+        """`remembered` goes on learning; None: a memory that is empty."""
         self.id = bundle.id
         self.alphabet = bundle.alphabet
-        if memory is None:  # an empty one is given to be filled
-            memory = Memory(bundle.alphabet, at_most_bytes=MEMORY_BYTES)
-        self.memory = memory
-        self.mixer = mixer or Mixer.default()
+        self.remembered = remembered or empty(bundle.alphabet)
+        self.memory, self.mixer = self.remembered.memory, self.remembered.mixer
         self.recollection = Recollection(self.memory, self.alphabet)
+        self.library = Library(self.remembered, self.alphabet)
         self.documents: OrderedDict[str, Document] = OrderedDict()  # asked for last at the end
         self.prepared: OrderedDict[str, _Prepared] = OrderedDict()  # by document
         self.epoch = 0  # of memory and mixer: rollouts of an earlier one are worth nothing
@@ -151,9 +164,10 @@ class Served:
         self.ahead: Iterator[None] = iter(())
         self._taught: str = ""  # the document that `teaching` is of
         self._network = open_predictor(bundle)
-        # Where a graph serves, weights are 15 MB that nobody asks for any more.
-        has_graph = bundle.graphs and importlib.util.find_spec("ai_edge_litert")
-        self._weights: Mapping[str, NDArray[np.float32]] = {} if has_graph else bundle.weights
+        # Nothing else of the bundle is kept: its weights are 15 MB.
+        self._weights: Mapping[str, NDArray[np.float32]] = (
+            bundle.weights if needs_weights(bundle.graphs) else {}
+        )
         self._graphs, self._spec = bundle.graphs, bundle.spec
         # Of each symbol a logit and a probability, 4 bytes both; and 1 KB of objects around them.
         self.place_bytes = self._network.state.nbytes + 8 * bundle.spec.n_symbols + 1024
@@ -190,7 +204,9 @@ class Served:
         return self._prepare(cursor, rollout or cursor.rollout()).rollout
 
     def alternatives(self, cursor: Cursor, n: int) -> list[Rollout]:
-        """The likeliest continuation and drawn ones, more than the `n` that are wanted."""
+        """The continuation that `rollout` has, and others, more than the `n` that are wanted."""
+        if n == 1:
+            return [cursor.rollout()]
         n_streams = 1 + _DRAWS_PER_ALTERNATIVE * (n - 1)
         step = self._steps.get(n_streams)
         if step is None:
@@ -199,7 +215,7 @@ class Served:
         place = cursor.place
         network = place.network
         assert isinstance(network, NetworkPredictor)
-        return draw_together(
+        likeliest, *drawn = draw_together(
             place,
             network,
             step,
@@ -207,6 +223,8 @@ class Served:
             seed=cursor.drawing.seed,
             temperature=cursor.drawing.temperature or _TEMPERATURE_OF_ALTERNATIVES,
         )
+        # The first of those drawn is the one that is drawn alone.
+        return [*drawn, likeliest] if cursor.drawing.temperature else [likeliest, *drawn]
 
     def look_ahead(self, cursor: Cursor, policy: Policy) -> Iterator[None]:
         """Have ready what follows the likeliest next keys."""
@@ -233,6 +251,25 @@ class Served:
         self._taught = name
         self.teaching = self._teach(name, symbols, begin)
 
+    def take_back(self, name: str, found: Sequence[Found]) -> None:
+        """Forget at once what was typed of a secret before it was known to be one."""
+        document = self.documents.get(name)
+        if document is None:
+            return
+        before = document.secrets
+        document.secrets = frozenset(hash(one.secret) for one in found if not one.is_ahead)
+        for one in found:
+            if not one.is_ahead and hash(one.secret) not in before:
+                self.recollection.take_back(name, one.secret)
+                self.epoch += 1
+
+    def drop(self) -> None:
+        """Learn nothing of all that waits to be learned."""
+        self.teaching = iter(())
+        self.recollection.drop()
+        for document in self.documents.values():
+            document.pass_over()
+
     def forget(self, name: str) -> None:
         """A document was closed."""
         self.documents.pop(name, None)
@@ -247,6 +284,9 @@ class Served:
         learner = trail.at(begin).learner(self.recollection.key(name))
         for symbol in symbols[begin:].tolist():
             learner.observe(symbol)
+            if symbol == _LINE_END:
+                self.recollection.end_line(name)
+                learner = learner.learner(self.recollection.key(name))
             yield
 
     @property
@@ -263,6 +303,12 @@ class Served:
             if len(self.prepared) > _MOST_PREPARED:
                 self.prepared.popitem(last=False)
         return prepared
+
+
+def empty(alphabet: Alphabet, mixer: Mixer | None = None) -> Remembered:
+    """A memory that has learned nothing, and how far it is believed at first."""
+    memory = Memory(alphabet, at_most_bytes=MEMORY_BYTES)
+    return Remembered(memory=memory, mixer=mixer or Mixer.default())
 
 
 def _end(text: TextT) -> TextT:
@@ -285,12 +331,13 @@ def read(rollout: Rollout, model: Served, policy: Policy) -> Generator[None, Non
         yield
 
 
+_LINE_END = ord("\n")
 _CHARACTERS_AT_A_TIME = 4  # of a rollout, until somebody may say that nobody wants it
 # Symbols that are primed of a text that is longer than whoever asks should send; at least 256, for
 # beyond these bits per character fall by 0.002 and beyond 512 not at all.
 _MOST_PRIMED = 2304
 _STRIDE = 2048  # by which the beginning moves on, seldom: it is 40 ms of work
-_DRAWS_PER_ALTERNATIVE = 2  # some are alike, some are worse than the others
+_DRAWS_PER_ALTERNATIVE = 3  # some are alike, some are worse than the others
 _TEMPERATURE_OF_ALTERNATIVES = 0.7  # where the user's own is 0 and would draw the same each time
 _MOST_AHEAD = 4  # keys that a look ahead prepares for, 3 ms each
 _LIKELY_KEY = 0.04  # probability

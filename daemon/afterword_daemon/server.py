@@ -19,15 +19,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import msgspec
+from afterword_trainer import remembering
 from afterword_trainer.durable import StateError
 from afterword_trainer.model.bundle import BundleError
 from afterword_trainer.paths import Paths
+from afterword_trainer.remembering import Remembered
 
-from afterword_daemon import config, discreet, endpoint, figures, pause, protocol
+from afterword_daemon import config, discreet, endpoint, figures, learning, pause, protocol
+from afterword_daemon.config import Settings
 from afterword_daemon.confinement import Confinement
 from afterword_daemon.connection import Client
 from afterword_daemon.endpoint import EndpointError, Listener
 from afterword_daemon.engine import Engine, Superseded
+from afterword_daemon.keeping import Keeping
+from afterword_daemon.learning import Learning, Progress
 from afterword_daemon.loaded import Loaded, load, stamps
 from afterword_daemon.protocol import (
     Ask,
@@ -37,16 +42,18 @@ from afterword_daemon.protocol import (
     Complete,
     Failed,
     Hello,
-    Model,
     Outcome,
     Remember,
     State,
     Status,
     ToDaemon,
     Told,
+    Watched,
     Welcome,
 )
+from afterword_daemon.served import MEMORY_BYTES
 from afterword_daemon.tally import Tally
+from afterword_daemon.watching.messages import INDEX
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +62,7 @@ MAX_REQUESTS: Final = 32  # of one client at a time; an editor has one or two
 MAX_DOCUMENTS: Final = 1000  # open in one client; then the one heard of longest ago is closed
 DRAIN_S: Final = 0.5  # for requests that are being answered when the end is ordered
 FLUSH_S: Final = 0.2  # for the last answers to leave; together under the second that is promised
-LOOK_S: Final = 60.0  # between two looks at our own socket, the one thing done when idle
+LOOK_S: Final = 5.0  # between two looks at our own socket, the one thing done when idle
 KEEP_S: Final = 3600.0  # between two signs that it is in use; cleaners wait for six hours and more
 REFRESH_S: Final = 1.0  # between two looks at settings and model in use, made when asked something
 
@@ -79,6 +86,7 @@ async def serve(
     will.
     """
     server = Server(paths, loaded, confinement, stay=stay)
+    del loaded  # and with it weights that nobody asks for, where a graph serves
     await server.startup()
     ready()
     try:
@@ -95,13 +103,15 @@ class Server:
     ) -> None:
         self.ended = asyncio.Event()
         self._paths = paths
-        self._loaded = loaded
         tally = Tally(paths.data / "counts.json")
         try:
-            self._engine = Engine(loaded.bundle, loaded.settings, tally=tally)
+            self._engine = Engine(
+                loaded.bundle, loaded.settings, remembered=_remembered(paths, loaded), tally=tally
+            )
         except BundleError as error:
-            self._loaded = replace(loaded, bundle=None, model_notice=str(error))
+            loaded = replace(loaded, bundle=None, model_notice=str(error))
             self._engine = Engine(None, loaded.settings, tally=tally)
+        self._about = loaded.about
         self._confinement = confinement
         self._stay = stay
         self._started = time.time()
@@ -111,10 +121,19 @@ class Server:
         self._answering: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()  # all, those that answer too
         self._has_work = asyncio.Event()
-        self._is_paused = pause.holds(paths)
-        self._engine.learning = not self._is_paused
+        self._engine.is_paused = pause.holds(paths)
+        self._learning = Learning(
+            paths, loaded.settings, is_paused=self._engine.is_paused, tell=self._learned
+        )
+        self._keeping = Keeping(
+            paths,
+            lambda: self._engine.library,
+            has_work=self._has_work.set,
+            saved=self._learning.saved,
+        )
         self._is_outdated = False  # a client of another build has come: make room when alone
         self._state: State = "starting"
+        self._progress: float | None = None  # of a training
         self._answers = figures.Answers()
         self._meter = figures.Meter(paths.data / _USAGE)
         self._lock_file = endpoint.file_at(endpoint.lock_of(paths))
@@ -137,6 +156,9 @@ class Server:
         await self._listen()
         self._keep_task(self._work())
         self._keep_task(self._look_after())
+        self._keep_task(self._learning.run())
+        self._keeping.look_for_forgotten()
+        self._learn_on()
         self._has_work.set()
         self._set_idle_timer()
         self._change()
@@ -159,7 +181,7 @@ class Server:
             await asyncio.wait(self._answering, timeout=DRAIN_S)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._keeping.close(), return_exceptions=True)
         for client in self._clients:
             client.hang_up()
         if self._clients:
@@ -198,11 +220,12 @@ class Server:
         )
 
     async def _look_after(self) -> None:
-        """Once a minute: be found, or be gone."""
+        """Every few seconds: be found, or be gone."""
         next_keep = time.monotonic() + KEEP_S
         while True:
             await asyncio.sleep(LOOK_S)
             self._meter.read()  # it begins anew with a new day
+            self._refresh()  # nobody may be typing, and yet something is to be forgotten
             if endpoint.file_at(endpoint.lock_of(self._paths)) != self._lock_file:
                 # Whoever removed it makes room for another daemon, which would not see us.
                 self.end("the data folder is gone")
@@ -228,7 +251,8 @@ class Server:
             self._idle.cancel()
             self._idle = None
         minutes = self._engine.settings.idle_minutes
-        if not self._clients and minutes > 0 and not self._stay:
+        is_busy = self._clients or self._progress is not None
+        if not is_busy and minutes > 0 and not self._stay:
             loop = asyncio.get_running_loop()
             self._idle = loop.call_later(minutes * 60, self.end, "nobody was connected for long")
 
@@ -248,8 +272,16 @@ class Server:
 
     def admit(self, client: Client) -> bool:
         """Whether there is room for one more."""
-        if self._state == "draining" or len(self._clients) >= MAX_CLIENTS:
+        if self._state == "draining":
             return False
+        if len(self._clients) >= MAX_CLIENTS:
+            # An editor has something open. Who has nothing, and comes again, loses nothing.
+            idle = (one for one, session in self._clients.items() if session.is_idle)
+            oldest = next(idle, None)
+            if oldest is None:
+                return False
+            oldest.drop("the place of one that does nothing is needed")
+            self.leave(oldest)
         self._clients[client] = _Session()
         self._is_alone.clear()
         self._set_idle_timer()
@@ -304,10 +336,7 @@ class Server:
                 self._engine.remember(message)
                 self._has_work.set()
             case Close():
-                if message.document in session.documents:
-                    del session.documents[message.document]
-                    self._close(message.document)
-                    self._has_work.set()
+                self._shut(session, message.document)
             case Outcome():
                 self._engine.outcome(message)
                 self._has_work.set()
@@ -324,9 +353,16 @@ class Server:
         session.documents.pop(document, None)
         session.documents[document] = None
         if len(session.documents) > MAX_DOCUMENTS:
-            oldest = next(iter(session.documents))
-            del session.documents[oldest]
-            self._close(oldest)
+            self._shut(session, next(iter(session.documents)))
+
+    def _shut(self, session: "_Session", document: str) -> None:
+        """Note that a client has the document open no more."""
+        if document not in session.documents:
+            return
+        del session.documents[document]
+        session.cancel(document)
+        self._close(document)
+        self._has_work.set()
 
     def _close(self, document: str) -> None:
         if not any(document in session.documents for session in self._clients.values()):
@@ -349,6 +385,7 @@ class Server:
         if len(session.requests) >= MAX_REQUESTS:
             client.send(Failed(id=message.id, code="busy"))
             return
+        self._learning.typed()
         self._refresh()
         self._opened(session, message.document)
         for older in session.requests.values():
@@ -391,6 +428,7 @@ class Server:
                 # Twice: once for the loop to see what has arrived, once to begin with it.
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
+            self._keeping.rested()
 
     async def _store(self, store: Callable[[], None]) -> None:
         """Elsewhere, as a disk may take as long as some keys."""
@@ -425,6 +463,8 @@ class Server:
             case "reload":
                 self._keep_task(self._reload())
             case "forget":
+                for session in self._clients.values():
+                    session.cancel(ask.document)  # it could learn what was typed before
                 self._engine.close(ask.document)
                 self._has_work.set()
             case "clear-stats":
@@ -438,30 +478,29 @@ class Server:
     async def _pause(self, client: Client, ask: Ask) -> None:
         """At once, and for the daemons after this one too."""
         async with self._pausing:  # else the disk could have the last word of two
-            self._is_paused = ask.what == "pause"
-            self._engine.learning = not self._is_paused
+            is_paused = ask.what == "pause"
+            self._engine.is_paused = is_paused
+            self._has_work.set()  # half of a text may have to be forgotten
+            self._learn_on()
             self._change()
             try:
-                await asyncio.to_thread(pause.put, self._paths, is_paused=self._is_paused)
+                await asyncio.to_thread(pause.put, self._paths, is_paused=is_paused)
             except StateError as error:
                 client.send(Failed(id=ask.id, code="internal", message=str(error)))
                 return
         client.send(Told(id=ask.id))
 
     def _status(self) -> Status:
-        bundle = self._loaded.bundle
         documents = (session.documents for session in self._clients.values())
         return Status(
             state=self._state,
-            detail=self._detail(),
+            detail=self._about.detail,
             pid=os.getpid(),
             started=self._started,
             protocol=protocol.PROTOCOL_VERSION,
             build=endpoint.build(),
             confinement=self._confinement,
-            model=Model(id=bundle.id, created=bundle.created, scores=dict(bundle.scores))
-            if bundle
-            else None,
+            model=self._about.model,
             clients=sum(client.is_served for client in self._clients),
             documents=len(set().union(*documents)),
             requests=dict(self._answers.by_reason),
@@ -470,6 +509,8 @@ class Server:
             resident=figures.resident(),
             memory=self._engine.memory_by_part(),
             network=endpoint.n_network_sockets(),
+            watched=self._watched(),
+            learning=self._learning.facts(),
             files={
                 "socket": str(self._listener.path) if self._listener else "",
                 "endpoint": str(endpoint.note_of(self._paths)),
@@ -479,65 +520,136 @@ class Server:
                 "pause": str(pause.file_of(self._paths)),
                 "settings": str(config.path_of(self._paths)),
                 "models": str(self._paths.models),
+                "memory": str(remembering.path_of(self._paths)),
+                "index": str(self._paths.data / INDEX),
+                "learning": str(self._paths.data / learning.NAME),
                 "log": str(self._paths.logs / "daemon.log"),
                 "crashes": str(self._paths.logs / "daemon.err"),
+                "reader's log": str(self._paths.logs / "reader.err"),
+                "training log": str(self._paths.logs / learning.ERRORS),
             },
         )
 
+    def _watched(self) -> tuple[Watched, ...]:
+        """The folders that are set, and what is known of each."""
+        known = {folder.path: folder for folder in self._keeping.folders}
+        found = []
+        for folder in self._engine.settings.watch:
+            one = known.get(str(folder.absolute()))
+            if one is None:
+                found.append(Watched(path=str(folder), detail=self._keeping.problem))
+            else:
+                found.append(
+                    Watched(
+                        path=one.path,
+                        mode=one.mode,
+                        detail=one.detail,
+                        files=one.files,
+                        skipped=one.skipped,
+                    )
+                )
+        return tuple(found)
+
     # -- state ---------------------------------------------------------------------------------
 
-    def _detail(self) -> str:
-        if self._loaded.bundle is None:
-            reason = self._loaded.model_notice
-            return reason or "there is no model yet; make one with: trainer learn FOLDER"
-        return self._loaded.model_notice or self._loaded.settings_notice
-
     def _changed(self) -> Changed:
-        model = self._loaded.bundle.id if self._loaded.bundle else ""
-        return Changed(state=self._state, detail=self._detail(), model=model)
+        model = self._about.model
+        return Changed(
+            state=self._state,
+            detail=self._about.detail,
+            progress=self._progress,
+            model=model.id if model else "",
+        )
 
     def _change(self) -> None:
         """Find out what state this is, and tell everybody if it is another one."""
         if self._state == "draining":
             return
         before = self._state
-        if self._is_paused:
+        if self._engine.is_paused:
             self._state = "paused"
-        elif self._loaded.bundle is None:
+        elif self._about.model is None:
             self._state = "no-model"
+        elif self._about.detail:
+            self._state = "degraded"
         else:
-            self._state = "degraded" if self._detail() else "ready"
+            self._state = "ready" if self._progress is None else "learning"
         if self._state != before:
             logger.info("state: %s", self._state)
         self._tell(self._changed())
 
     def _refresh(self) -> None:
-        """Take up settings and model if they were changed on disk."""
+        """Take up what was changed on disk: settings, the model in use, what is to be forgotten."""
         if time.monotonic() < self._next_refresh:
             return
         self._next_refresh = time.monotonic() + REFRESH_S
-        if (now := stamps(self._paths)) == self._stamps:
-            return
-        self._stamps = now
-        self._keep_task(self._reload())
+        if self._keeping.look_for_forgotten():
+            self._learning.give_up("something was forgotten")
+        if stamps(self._paths) != self._stamps:
+            self._keep_task(self._reload())
 
     async def _reload(self) -> None:
         async with self._reloading:  # else an older state of the disk could come last
-            loaded = await asyncio.to_thread(load, self._paths)
-            before = self._loaded.bundle
-            self._engine.settings = loaded.settings
-            if loaded.bundle and (before is None or loaded.bundle.id != before.id):
-                try:
-                    # Its network is built anew, which may take longer than a key.
-                    await asyncio.to_thread(self._engine.swap, loaded.bundle)
-                    logger.info("the model is now %s", loaded.bundle.id)
-                except BundleError as error:
-                    loaded = replace(loaded, bundle=None, model_notice=str(error))
-            # A model that cannot be read any more can still be asked.
-            self._loaded = replace(loaded, bundle=loaded.bundle or before)
+            before, now = self._stamps, stamps(self._paths)
+            if now == before:
+                return
+            if now.model == before.model:
+                # A model is 20 MB to read, and this one is in use.
+                settings, notice = await asyncio.to_thread(
+                    config.in_force, self._paths, self._engine.settings
+                )
+                self._about = replace(self._about, settings_notice=notice)
+            else:
+                settings = await self._take_up()
+            self._stamps = now  # of before it was read, so that nothing is missed
+            self._engine.settings = settings
         self._set_idle_timer()
+        self._learn_on()
         self._has_work.set()
         self._change()
+
+    async def _take_up(self) -> Settings:
+        """Answer by the model that is in use by now; the settings beside it."""
+        loaded = await asyncio.to_thread(load, self._paths, self._engine.settings)
+        before = self._about
+        bundle = loaded.bundle
+        if bundle and (before.model is None or bundle.id != before.model.id):
+            try:
+                # Its network is built anew, which may take longer than a key.
+                await asyncio.to_thread(self._engine.swap, bundle)
+                logger.info("the model is now %s", bundle.id)
+            except BundleError as error:
+                loaded = replace(loaded, bundle=None, model_notice=str(error))
+        elif bundle and not loaded.model_notice:
+            # Who mends the shelf says once why another model serves; it holds as long as it does.
+            loaded = replace(loaded, model_notice=before.model_notice)
+        about = loaded.about
+        # A model that cannot be read any more can still be asked.
+        self._about = replace(about, model=about.model or before.model)
+        return loaded.settings
+
+    def _learn_on(self) -> None:
+        """Learn from what is watched, if anything is to be learned."""
+        settings, is_paused = self._engine.settings, self._engine.is_paused
+        self._keeping.watch(settings, is_paused=is_paused)
+        self._learning.adjust(settings, is_paused=is_paused)
+
+    def _learned(self, progress: Progress) -> None:
+        """A training has begun, gone on, halted or ended."""
+        self._progress = progress.share if progress.phase in ("training", "halted") else None
+        self._set_idle_timer()
+        if progress.phase == "ended":
+            self._next_refresh = 0.0
+            self._refresh()  # it may have put another model to use
+        self._change()
+
+
+def _remembered(paths: Paths, loaded: Loaded) -> Remembered | None:
+    """The memory as it was stored, if it fits the model."""
+    if loaded.bundle is None:
+        return None
+    path = remembering.path_of(paths)
+    return remembering.load(path, loaded.bundle.alphabet, at_most_bytes=MEMORY_BYTES)
 
 
 @dataclass(slots=True, eq=False)
@@ -548,6 +660,17 @@ class _Session:
     documents: dict[str, None] = field(default_factory=dict)
     # One request of each client at a time: who asks many waits for itself, and others for one.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has asked for nothing that matters by now."""
+        return not self.requests and not self.documents
+
+    def cancel(self, document: str) -> None:
+        """Give up what is asked of a document."""
+        for request in self.requests.values():
+            if request.message.document == document and not request.unwanted:
+                request.unwanted = "cancelled"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

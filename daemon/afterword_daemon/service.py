@@ -34,6 +34,7 @@ class Service:
 
     path: Path
     text: str
+    mark: str  # how a file of ours begins, of whatever version
     after_writing: Sequence[Sequence[str]] = ()
     before_removing: Sequence[Sequence[str]] = ()
     after_removing: Sequence[Sequence[str]] = ()
@@ -42,6 +43,18 @@ class Service:
     def is_installed(self) -> bool:
         """Whether there is such a file; it may be an older one."""
         return os.path.lexists(self.path)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether what is there is somebody's own work, or a link to it."""
+        if self.path.is_symlink():
+            return True
+        try:
+            return not self.path.read_text(encoding="utf-8").startswith(self.mark)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError):
+            return True
 
     @property
     def is_ours(self) -> bool:
@@ -67,7 +80,8 @@ def of_this_system(
         domain = f"gui/{os.getuid()}/{AGENT}"
         return Service(
             path=path,
-            text=_agent(command, passed_on),
+            text=(text := _agent(command, passed_on)),
+            mark=text[: text.index(AGENT)],
             before_removing=[("launchctl", "bootout", domain)],
         )
     if platform == "linux":
@@ -75,7 +89,8 @@ def of_this_system(
         reload = ("systemctl", "--user", "daemon-reload")
         return Service(
             path=config / "systemd/user" / UNIT,
-            text=_unit(command, passed_on),
+            text=(text := _unit(command, passed_on)),
+            mark=text[: text.index("\n")],
             after_writing=[reload, ("systemctl", "--user", "enable", UNIT)],
             before_removing=[("systemctl", "--user", "disable", "--now", UNIT)],
             after_removing=[reload],
@@ -84,7 +99,8 @@ def of_this_system(
 
 
 def plan(service: Service, *, installing: bool) -> Iterator[str]:
-    """What `install` or `remove` would do, line by line."""
+    """What `install` or `remove` would do, line by line. Raises ServiceError."""
+    _require_own(service)
     if installing:
         yield f"would write {service.path}:\n\n{service.text}"
         yield from (f"would run: {' '.join(command)}" for command in service.after_writing)
@@ -99,6 +115,7 @@ def plan(service: Service, *, installing: bool) -> Iterator[str]:
 
 def install(service: Service) -> None:
     """Write the file and switch it on. Raises StateError or ServiceError."""
+    _require_own(service)
     durable.replace(service.path, service.text.encode())
     for i, command in enumerate(service.after_writing):
         if problem := _try(command):
@@ -110,7 +127,11 @@ def install(service: Service) -> None:
 
 
 def remove(service: Service) -> bool:
-    """Switch it off and delete the file; False if there was none. Raises StateError."""
+    """Switch it off and delete the file; False if there was none.
+
+    Raises StateError or ServiceError.
+    """
+    _require_own(service)
     if not service.is_installed:
         return False
     for command in service.before_removing:
@@ -119,6 +140,13 @@ def remove(service: Service) -> bool:
     for command in service.after_removing:
         _try(command)
     return True
+
+
+def _require_own(service: Service) -> None:
+    if service.is_foreign:
+        raise ServiceError(
+            f"{service.path}: `afterword install login` did not write this; move it away first"
+        )
 
 
 def _try(command: Sequence[str]) -> str:

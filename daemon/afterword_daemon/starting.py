@@ -9,15 +9,19 @@ can wait for them and an event loop go on meanwhile.
     + StartError         one was started and did not come up
     + SkewError          the one there is speaks another protocol, and must not be replaced now
     + LostError          it went away, or did not answer in time
+      + DyingError       it did so soon after it was there, more than once
     + RefusedError       it answered that it will not
 """
 
 import asyncio
+import errno
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from typing import Final, TypeVar
 
@@ -33,6 +37,7 @@ START_S: Final = 10.0  # from no daemon to one that answers; it takes half a sec
 GREETING_S: Final = 2.0  # a busy machine may keep a daemon silent for a moment
 ANSWER_S: Final = 5.0  # for a command; nobody waits longer without an explanation
 PAUSE_S: Final = 0.02  # between two looks at what somebody else is doing
+LOOK_S: Final = 0.5  # between two looks for a daemon of somebody else while ours starts
 
 # What a daemon is started with, followed by a descriptor to report on and the six paths.
 COMMAND: Final = (sys.executable, "-m", "afterword_daemon.process")
@@ -62,6 +67,16 @@ class SkewError(DaemonError):
 
 class LostError(DaemonError):
     """The daemon went away or is silent."""
+
+
+class DyingError(LostError):
+    """The daemon comes up, and goes away as soon as it has something to do."""
+
+    def __init__(self, n_times: int) -> None:
+        super().__init__(
+            f"the daemon ended {n_times} times in a row as soon as it was used, "
+            "so it is started more and more seldom; see: afterword logs"
+        )
 
 
 class RefusedError(DaemonError):
@@ -123,9 +138,10 @@ def reached(paths: Paths, *, spawn: bool, command: Sequence[str]) -> Steps[Socke
             is_busy = True
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
-            raise LostError(
-                f"the daemon cannot be reached ({reason}); close some programs and try again"
-            ) from error
+            remedy = "close some programs and try again"
+            if error.errno == errno.ENAMETOOLONG:
+                remedy = "set AFTERWORD_HOME to a folder with a shorter path"
+            raise LostError(f"the daemon cannot be reached ({reason}); {remedy}") from error
         if time.monotonic() > deadline:
             if is_busy:
                 raise LostError("the daemon has too many clients waiting; see: afterword doctor")
@@ -137,7 +153,11 @@ def reached(paths: Paths, *, spawn: bool, command: Sequence[str]) -> Steps[Socke
 
 
 def _started(paths: Paths, command: Sequence[str], deadline: float) -> Steps[None]:
-    """Steps to a daemon that is ready, or that found another one. Raises StartError."""
+    """Steps to a daemon that is ready, or to finding another one. Raises StartError.
+
+    Another one may come up meanwhile: one that was begun by somebody who died of it. The process
+    begun here finds out for itself only when it has waited for the lock.
+    """
     errors = durable.continue_log(paths.logs / "daemon.err", at_most=1 << 16)
     try:
         reports, reports_to = os.pipe()
@@ -162,7 +182,14 @@ def _started(paths: Paths, command: Sequence[str], deadline: float) -> Steps[Non
         finally:
             os.close(reports_to)
         report = b""
+        next_look = time.monotonic() + LOOK_S
         while report not in (endpoint.READY, endpoint.OTHER):
+            if time.monotonic() > next_look:
+                next_look += LOOK_S
+                if _is_there_another(paths, process.pid):
+                    with suppress(OSError):  # else it would come up when the other one is stopped
+                        os.killpg(process.pid, signal.SIGTERM)
+                    return
             if time.monotonic() > deadline:
                 reason = f"it was not ready within {START_S:g} seconds; see: afterword logs"
                 raise StartError(f"the daemon cannot start: {reason}")
@@ -183,6 +210,20 @@ def _started(paths: Paths, command: Sequence[str], deadline: float) -> Steps[Non
             # It is only the daemon's parent, and gone as soon as there is a daemon.
             process.kill()
             process.wait()
+
+
+def _is_there_another(paths: Paths, group: int) -> bool:
+    """Whether a daemon can be connected to that is not of this process group, which is ours."""
+    pid = endpoint.holder(paths)
+    try:
+        if pid is None or os.getpgid(pid) == group:
+            return False
+    except OSError:
+        return False
+    connection = endpoint.connect(paths)
+    if connection:
+        connection.close()
+    return connection is not None
 
 
 def hello(client: str) -> Hello:

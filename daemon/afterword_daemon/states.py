@@ -38,17 +38,24 @@ class States:
         self._trails: list[_Trail] = []
 
     def prime(self, symbols: Symbols, document: str = "") -> Generator[None, None, Trail]:
-        """The trail of (n,) symbols, a text of `document`; each iteration is a step."""
+        """The trail of (n,) symbols, a text of `document`; each iteration is a step.
+
+        Others may prime between two of them.
+        """
         trail = self._trail_for(symbols)
-        trail.document = document
-        yield from trail.walk(len(symbols))
+        trail.documents.add(document)
+        trail.is_walked = True
+        try:
+            yield from trail.walk(len(symbols))
+        finally:
+            trail.is_walked = False
         trail.thin(len(symbols))
         self._bound(len(symbols))
         return trail
 
     def forget(self, document: str) -> None:
-        """Drop the texts of a document, for their symbols are its text."""
-        self._trails = [trail for trail in self._trails if trail.document != document]
+        """Drop the texts of a document, also where another one's are the same."""
+        self._trails = [trail for trail in self._trails if document not in trail.documents]
 
     @property
     def n_bytes(self) -> int:
@@ -66,6 +73,8 @@ class States:
                 break  # as good as it gets: this is where we were
         if best is None or not n_shared:
             best = _Trail(symbols, {0: self._origin})
+        elif best.is_walked:
+            best = best.branch(symbols, n_shared)
         elif n_shared == len(symbols):
             self._trails.remove(best)
         elif len(best.symbols) - n_shared <= _SHORT:
@@ -90,11 +99,12 @@ class States:
 class _Trail:
     """A text, and the predictor after some of its beginnings."""
 
-    __slots__ = ("_places", "document", "symbols")
+    __slots__ = ("_places", "documents", "is_walked", "symbols")
 
     def __init__(self, symbols: Symbols, places: dict[int, Mix]) -> None:
         self.symbols = symbols
-        self.document = ""  # that it is of
+        self.documents: set[str] = set()  # whose text it is, or begins with
+        self.is_walked = False  # just now, so that it must stay as it is
         self._places = places  # by how many symbols were observed; always one for 0
 
     @property
@@ -138,6 +148,7 @@ class _Trail:
         """Lead elsewhere from the first `n_shared` symbols on."""
         if n_shared < len(self.symbols):
             self._places = self._until(n_shared)
+            self.documents = set()
         self.symbols = symbols
 
     def branch(self, symbols: Symbols, n_shared: int) -> "_Trail":

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from afterword_trainer.view import visible
 
-from afterword_daemon.protocol import Latency, Model, Status
+from afterword_daemon.protocol import Latency, Model, Status, Watched
 
 GREEN, YELLOW, RED, CYAN, FAINT = "32", "33", "31", "36", "2"
 
@@ -77,11 +77,44 @@ def status(daemon: Status, now: float) -> Iterator[str]:
     yield _fact("processor", f"{span(cpu.today)} today, {span(cpu.since_start)} since the start")
     yield _fact("memory", memory(daemon))
     yield _fact("network", network(daemon))
-    yield _fact("learns from", ", ".join(daemon.watched) or "no folder yet")
+    yield from watched(daemon.watched)
+    yield from learning(daemon.learning, now)
     for name, path in daemon.files.items():
         yield _fact(name, painted(path, FAINT))
     if daemon.detail:
         yield painted(f"# {daemon.detail}", YELLOW)
+
+
+def watched(folders: Sequence[Watched]) -> Iterator[str]:
+    """The folders that are learned from, and what is odd about them."""
+    label = "learns from"
+    if not folders:
+        yield _fact(label, "no folder yet; to name one: afterword watch add FOLDER")
+    for folder in folders:
+        told = f"{_n(folder.files, 'file')}" if folder.mode else "not read yet"
+        if folder.mode not in ("", "events"):
+            told += f", {folder.mode}"
+        yield _fact(label, f"{visible(folder.path)} ({told})")
+        if folder.detail:
+            yield _fact("", painted(visible(folder.detail), YELLOW))
+        label = ""
+
+
+def learning(facts: Mapping[str, Any], now: float) -> Iterator[str]:
+    """What the training of the weights is about, and what the last one brought."""
+    state = facts.get("state", "off")
+    told = {
+        "idle": "all that was saved is in the memory, and nothing waits for the weights",
+        "training": f"training, {100 * (facts.get('share') or 0):.0f} %",
+    }.get(state) or str(facts.get("detail") or state)
+    if next_s := facts.get("next"):
+        told += f", again in {span(next_s - now)}"
+    if waiting := facts.get("waiting_characters"):
+        told += f"; {waiting:,} characters wait for the weights"
+    yield _fact("learning", told)
+    if last := facts.get("last"):
+        when = datetime.fromtimestamp(last.get("when", 0), timezone.utc).isoformat()
+        yield _fact("last", f"{age(when, now)}: {visible(str(last.get('sentence', '')))}")
 
 
 def network(status: Status) -> str:

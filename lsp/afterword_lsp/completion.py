@@ -90,6 +90,7 @@ def request(
     language: str,
     indentation: str,
     invoked: bool,
+    learn: bool,
     options: protocol.Options,
 ) -> protocol.Complete:
     """What could come at `spot`, given the text from `begin`, its anchor; the id is yet to be."""
@@ -99,10 +100,10 @@ def request(
         path=path,
         language=language,
         before=plain(document.between(begin, spot.start) + spot.typed)[-protocol.MAX_BEFORE :],
-        starts=begin == START,
         after=plain(document.right_of(spot.end)[:MOST_AFTER]),
         indentation=indentation,
         invoked=invoked,
+        learn=learn,
         options=options,
     )
 

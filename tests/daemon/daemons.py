@@ -27,6 +27,7 @@ TIMEOUT_S = 20.0  # ends a test that hangs; nothing here should take a tenth of 
 # What the engine of an odd daemon does with a text that ends so.
 WAIT = "<wait>"  # it answers when nobody wants the answer any more
 FAIL = "<fail>"  # it fails, and quotes the text in doing so
+DIE = "<die>"  # the process is gone, as when a library crashes
 UNFIT = "you-unfit"  # a model that it cannot run
 
 
@@ -187,6 +188,8 @@ def _be_odd(changes: dict[str, Any]) -> None:
         ) -> protocol.Completed:
             if request.before.endswith(FAIL):
                 raise KeyError(request.before)
+            if request.before.endswith(DIE):
+                os._exit(1)
             if request.before.endswith(WAIT):
                 while True:
                     await asyncio.sleep(0.001)

@@ -7,15 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from afterword_daemon import cli, doctor, view
-from afterword_daemon.protocol import Model, Status
+from afterword_daemon import cli, client, config, doctor, endpoint, view
+from afterword_daemon.protocol import PROTOCOL_VERSION, Model, Status, Welcome, frame
 from afterword_trainer.paths import Paths
-from daemons import TIMEOUT_S, pid_of
+from daemons import TIMEOUT_S, eventually, lives, pid_of
 
 
 class Result(NamedTuple):
@@ -89,7 +90,8 @@ def said(result: Result) -> str:
         (["complete", "--prompt", "x", "--count", "11"], 2, "within 1 and 10", "--help"),
         (["install", "everything"], 2, "login", "afterword install --help"),
         (["stats", "maybe"], 2, "maybe", "afterword stats --help"),
-        (["doctor", "nurse"], 1, "no check 'nurse'", "afterword doctor --list"),
+        (["demo"], 2, "needs a terminal", "afterword complete"),
+        (["doctor", "nurse"], 2, "no check 'nurse'", "afterword doctor --list"),
         (["logs"], 1, "no log yet", "afterword start"),
     ],
 )
@@ -178,6 +180,65 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(paths: Paths) -> None:
     one.stderr.close()
 
 
+def test_a_reader_that_reads_nothing_ends_the_version_quietly(paths: Paths) -> None:
+    """It is printed while the arguments are still being read."""
+    one = process(paths, "--version")
+    assert one.stdout
+    assert one.stderr
+    one.stdout.close()
+    assert (one.stderr.read(), one.wait(TIMEOUT_S)) == ("", 128 + signal.SIGPIPE)
+    one.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("command", ["status", "config", "--version"])
+def test_output_that_cannot_be_written_is_a_sentence(
+    paths: Paths, command: str, buffered: bool
+) -> None:
+    """As into a file on a full disk; and not a success."""
+    environ = os.environ | environment(paths) | {"PYTHONUNBUFFERED": "" if buffered else "1"}
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "afterword_daemon.cli", command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: standard output: no space left on device\n\nhint: ")
+
+
+LOGS: dict[str, Callable[[Path], object]] = {
+    "a folder": Path.mkdir,
+    "a link to itself": lambda path: path.symlink_to(path),
+}
+
+
+@pytest.mark.parametrize("what", LOGS)
+def test_a_log_that_cannot_be_read_is_a_sentence(
+    paths: Paths, afterword: Afterword, what: str
+) -> None:
+    """With a remedy that is one."""
+    paths.logs.mkdir()
+    LOGS[what](paths.logs / "daemon.log")
+    result = afterword("logs")
+    assert (result.code, result.out) == (1, "")
+    assert "move it away, then: afterword restart" in result.err
+
+
+def test_what_is_longer_than_a_path_may_be_is_a_sentence(
+    paths: Paths, afterword: Afterword, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever asks the system about it."""
+    monkeypatch.setenv("AFTERWORD_HOME", "/" + "/".join(["x" * 200] * 25))
+    for verb in ("config", "pause", "logs"):
+        result = afterword(verb)
+        assert (result.code, "file name too long" in result.err) == (1, True)
+
+
 def test_learn_is_the_trainers(paths: Paths) -> None:
     """One word less to know."""
     out, _ = process(paths, "learn", "--help").communicate(timeout=TIMEOUT_S)
@@ -190,6 +251,9 @@ def test_the_settings_can_be_written_and_checked(paths: Paths, afterword: Afterw
     assert "there is none: all defaults" in said(afterword("config"))
     assert not path.exists()
 
+    written = json.loads(said(afterword("config", "write", "--json")))
+    assert written == {"path": str(path), "written": True}
+    path.unlink()
     assert said(afterword("config", "write")) == f"{path}\n"
     assert said(afterword("config", "check")) == f"{path}: all is well\n"
     assert "there is one already" in afterword("config", "write").err
@@ -202,6 +266,18 @@ def test_the_settings_can_be_written_and_checked(paths: Paths, afterword: Afterw
     found = json.loads(afterword("config", "--json").out)
     assert len(found["mistakes"]) == 2
     assert found["settings"]["max_characters"] == 80
+    assert config.REST_HOLDS in result.err
+
+    path.write_text("stats = false\n[enable]\n'*' = false\nx = \n", encoding="utf-8")
+    assert config.NOTHING_HOLDS in afterword("config", "check").err
+    found = json.loads(afterword("config", "--json").out)
+    assert found["settings"]["enable"] == {"*": False}
+
+    path.write_text('"\\u001b[31m" = 1\nignore = ["\\u202e"]\n[enable]\n"\\r" = true\n', "utf-8")
+    shown = afterword("config", "check").err
+    path.write_text('ignore = ["\\u202e"]\n[enable]\n"\\r" = true\n', "utf-8")
+    shown += said(afterword("config"))
+    assert all(c.isprintable() or c == "\n" for c in shown)
 
 
 def test_checks_can_be_run_alone_and_by_programs(paths: Paths, afterword: Afterword) -> None:
@@ -277,6 +353,30 @@ def test_a_prompt_is_completed(paths: Paths, afterword: Afterword) -> None:
     assert long.code == 0
 
 
+def test_with_settings_that_cannot_be_read_it_is_silent_and_says_why(
+    paths: Paths, afterword: Afterword
+) -> None:
+    """Nobody knows what was switched off there; with settings that can be read, all goes on."""
+    paths.config.mkdir()
+    path = paths.config / "config.toml"
+    path.write_text("[enable]\n'*' = fals\n", encoding="utf-8")
+    result = afterword("complete", "--prompt", "The garden ")
+    assert (result.code, result.out) == (0, "")
+    assert "no suggestion: suggestions are switched off" in result.err
+    assert f"{path}: line 2: not TOML" in result.err
+    for verb in ("status", "doctor"):
+        assert f"{path}: line 2: not TOML" in afterword(verb).out
+    assert json.loads(afterword("status", "--json").out)["state"] == "degraded"
+
+    path.write_text("seed = 1\n", encoding="utf-8")
+
+    def reason() -> str:
+        told = said(afterword("complete", "--prompt", "The garden ", "--json"))
+        return str(json.loads(told)["reason"])
+
+    assert eventually(lambda: reason() != "disabled")
+
+
 def test_counting_is_the_users(served: Paths, afterword: Afterword) -> None:
     """On, off, forgotten; and the settings of the user stay as they are."""
     served.config.mkdir(exist_ok=True)
@@ -302,6 +402,27 @@ def test_learning_pauses_and_goes_on(served: Paths, afterword: Afterword) -> Non
     assert "● paused" in said(afterword("status"))
     assert said(afterword("resume")) == "learning goes on\n"
     assert "● ready" in said(afterword("status"))
+
+
+def test_a_pause_that_meets_the_end_of_a_daemon_is_one(paths: Paths, afterword: Afterword) -> None:
+    """It is written down, so nobody has to be told any more."""
+    with endpoint.listen(paths).socket as listener:
+
+        def hang_up() -> None:
+            listener.settimeout(TIMEOUT_S)
+            connected, _ = listener.accept()
+            with connected:
+                connected.recv(1 << 16)
+                hello = Welcome(protocol=PROTOCOL_VERSION, build=endpoint.build(), pid=1)
+                connected.sendall(frame(hello))
+                connected.recv(1 << 16)
+                listener.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            ending = pool.submit(hang_up)
+            assert "nothing more is learned" in said(afterword("pause"))
+            ending.result()
+    assert "● paused" in said(afterword("start"))
 
 
 def test_a_pause_outlives_the_daemon(paths: Paths, afterword: Afterword) -> None:
@@ -337,6 +458,32 @@ def test_the_log_is_followed(served: Paths, afterword: Afterword) -> None:
     finally:
         following.kill()
         following.communicate()
+
+
+def test_following_can_be_ended_by_the_system(served: Paths) -> None:
+    """With the exit code of SIGTERM, and without a word."""
+    following = process(served, "logs", "--follow", "-n", "1")
+    assert following.stdout
+    following.stdout.readline()
+    following.send_signal(signal.SIGTERM)
+    _, complaints = following.communicate(timeout=TIMEOUT_S)
+    assert (following.returncode, complaints) == (143, "")
+
+
+def test_what_does_not_answer_is_replaced(
+    paths: Paths, afterword: Afterword, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By restart, which says that it had to use force."""
+    monkeypatch.setattr(client, "GREETING_S", 0.05)
+    said(afterword("start"))
+    first = pid_of(paths)
+    os.kill(first, signal.SIGSTOP)
+    monkeypatch.setattr(client, "GOING_S", 0.05)
+    assert "does not answer" in afterword("status").err
+    stopped = afterword("stop")
+    assert said(stopped) == "it did not answer, and was stopped by force\n"
+    monkeypatch.undo()
+    assert eventually(lambda: not lives(first))
 
 
 @pytest.mark.slow  # the second waits three seconds for the first to go

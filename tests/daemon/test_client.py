@@ -1,6 +1,8 @@
 """Getting to a daemon: from nothing, in a crowd, past leftovers, across versions, after a crash."""
 
 import asyncio
+import errno
+import logging
 import os
 import random
 import resource
@@ -11,12 +13,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from afterword_daemon import client, endpoint, link, protocol, starting
+from afterword_daemon import client, endpoint, link, process, protocol, starting
 from afterword_daemon.client import (
     Connection,
     DaemonError,
@@ -27,8 +29,9 @@ from afterword_daemon.client import (
     StartError,
 )
 from afterword_daemon.protocol import Changed, Complete, Completed, Remember, frame
+from afterword_trainer import durable
 from afterword_trainer.paths import Paths
-from daemons import WAIT, connect, eventually, lives, odd, pid_of, request
+from daemons import DIE, WAIT, connect, eventually, lives, odd, paths_in, pid_of, request
 
 Start = Callable[..., Connection]
 
@@ -205,6 +208,66 @@ def test_whatever_was_left_it_starts_or_says_why_not(start: Start, paths: Paths,
     assert "\n" not in str(failure.value)
 
 
+@pytest.mark.slow  # each is a process
+def test_a_name_that_is_no_utf8_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """It could be said to nobody, neither in a note nor in an answer."""
+    home = tmp_path / "bad\udcff"
+    with pytest.raises(StartError, match=r"this name is not UTF-8; rename the folder"):
+        connect(paths_in(home))
+    with pytest.raises(DaemonError, match=r"set AFTERWORD_HOME to a folder with a shorter path"):
+        connect(paths_in(tmp_path.joinpath(*["x" * 200] * 25)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root may mount")
+def test_a_full_disk_is_no_reason_to_serve_nobody(paths: Paths) -> None:
+    """Without a note and without a log it is found where it usually is, and ends as ever."""
+    home = paths.data.parent / "small"
+    home.mkdir()
+    ours = paths_in(home)
+    options = ["-t", "tmpfs", "-o", "size=64k"]
+    if subprocess.run(["mount", *options, "tmpfs", home], check=False).returncode != 0:
+        pytest.skip("this container mounts nothing")
+    try:
+        ours.base.symlink_to(paths.base.resolve())
+        with suppress(OSError), (home / "full").open("wb", buffering=0) as file:
+            while file.write(b"x" * 4096):
+                pass
+        with connect(ours) as connection:
+            assert connection.complete(request("x")).model == "base"
+            assert endpoint.read(ours) is None
+        assert client.stop(ours, client="afterword") == "asked"
+    finally:
+        client.stop(ours, client="afterword")
+        subprocess.run(["umount", "--lazy", home], check=True)
+
+
+def test_a_log_for_which_there_is_no_room_is_none(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be written is lost, and nothing else."""
+
+    def full(path: Path, mode: int) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(durable.disk, "open_to_append", full)
+    log = process.LogFile(paths.logs / "daemon.log", at_most=1000)
+    log.handle(logging.makeLogRecord({"msg": "ready"}))
+    log.close()
+    assert [*paths.logs.iterdir()] == []
+
+
+def test_how_libraries_greet_is_no_crash(tmp_path: Path) -> None:
+    """LiteRT says what it has made, on standard error, where crashes are told."""
+    pytest.importorskip("ai_edge_litert")
+    ours = Paths.from_environment({"AFTERWORD_HOME": str(tmp_path)})
+    try:
+        with connect(ours) as connection:
+            assert "network" in connection.status().memory
+    finally:
+        client.stop(ours, client="afterword")
+    assert (ours.logs / "daemon.err").read_text(encoding="utf-8") == ""
+
+
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
@@ -261,7 +324,7 @@ def test_a_newer_daemon_is_never_replaced(start: Start, paths: Paths) -> None:
 
     async def scenario(link: Link, heard: Heard) -> None:
         await until(lambda: isinstance(link.problem, SkewError))
-        assert await link.complete(request("x")) is None
+        assert await link.complete(request("x"), timeout_s=10) is None
 
     assert linked(paths, scenario).states() == []
     assert lives(pid)
@@ -295,6 +358,94 @@ def test_a_daemon_of_any_version_can_be_stopped(start: Start, paths: Paths) -> N
 
     assert client.stop(paths, client="afterword")
     assert eventually(lambda: not lives(pid))
+
+
+# -- one that does not end ---------------------------------------------------------------------
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GREETING_S", "GOING_S"):
+        monkeypatch.setattr(client, name, 0.05)
+
+
+def test_what_does_not_answer_is_stopped_by_force(
+    start: Start, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to know of processes; the next one comes up as ever."""
+    start()
+    pid = pid_of(paths)
+    os.kill(pid, signal.SIGSTOP)
+    impatient(monkeypatch)
+
+    assert client.stop(paths, client="afterword") == "forced"
+    assert eventually(lambda: not lives(pid))
+    monkeypatch.undo()
+    assert start().ask("status")["pid"] != pid
+    assert client.stop(paths, client="afterword") == "asked"
+    assert client.stop(paths, client="afterword") == ""
+
+
+HOLD = """
+import os, signal, sys, time
+from pathlib import Path
+from afterword_trainer import durable
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with durable.locked(Path(sys.argv[1])):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def running(*command: str) -> "Iterator[subprocess.Popen[str]]":
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_who_is_not_the_daemon_is_not_killed(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever files say of a process, it is let alone unless it holds the lock."""
+    impatient(monkeypatch)
+    lock = endpoint.lock_of(paths)
+    note_of_lock = lock.with_name(f"{lock.name}.pid")
+    with running("sleep", "60") as innocent:
+        note(paths, pid=innocent.pid)
+        lock.touch()
+        note_of_lock.write_text(str(innocent.pid), encoding="ascii")
+        assert client.stop(paths, client="afterword") == ""
+
+        with running(sys.executable, "-c", HOLD, str(lock)) as daemon:
+            assert daemon.stdout
+            daemon.stdout.readline()
+            note_of_lock.write_text(str(innocent.pid), encoding="ascii")
+            assert endpoint.holder(paths) != innocent.pid
+            if endpoint.holder(paths) == daemon.pid:  # some file systems hide it from the kernel
+                assert client.stop(paths, client="afterword") == "forced"
+                assert daemon.wait(10) == -signal.SIGKILL
+        assert innocent.poll() is None
+
+
+def test_a_daemon_of_somebody_else_is_found_while_ours_starts(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that a starter who died had begun: ours would wait for the lock, and come up later."""
+    monkeypatch.setattr(starting, "LOOK_S", 0.05)
+    pid_file = paths.data.parent / "pid"
+    code = "import os, sys, time\nif os.fork(): os._exit(0)\n"  # as a daemon does
+    code += "open(sys.argv[1], 'w').write(str(os.getpid()))"
+    silent = (sys.executable, "-c", f"{code}\ntime.sleep(60)", str(pid_file))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(connect, paths, *silent)
+        assert eventually(lambda: pid_file.exists() and pid_file.read_text() != "")
+        theirs = [*client.COMMAND, "1", *map(str, astuple(paths))]
+        subprocess.run(theirs, check=True, stdout=subprocess.DEVNULL)
+        with waiting.result() as connection:
+            assert connection.ask("status")["pid"] == pid_of(paths)
+    assert eventually(lambda: not lives(int(pid_file.read_text())))
 
 
 # -- after a crash -----------------------------------------------------------------------------
@@ -410,10 +561,12 @@ def test_a_link_starts_a_daemon_and_asks_it(paths: Paths) -> None:
     """Before it is there the answer is None, at once."""
 
     async def scenario(link: Link, heard: Heard) -> None:
-        assert await link.complete(request("x")) is None
+        assert await link.complete(request("x"), timeout_s=10) is None
         assert not link.send(Remember(document="one", text="x"))
         await until(lambda: link.is_connected)
-        answers = await asyncio.gather(*(link.complete(request("x", f"{n}")) for n in range(9)))
+        answers = await asyncio.gather(
+            *(link.complete(request("x", f"{n}"), timeout_s=10) for n in range(9))
+        )
         assert [answer.model if answer else None for answer in answers] == ["base"] * 9
         assert link.send(Remember(document="one", text="x"))
         assert (await link.ask("status"))["documents"] == 9 + 1
@@ -432,7 +585,7 @@ def test_a_link_comes_back_after_a_crash(paths: Paths) -> None:
         os.kill(pid, signal.SIGKILL)
         assert await waiting is None
         await until(lambda: link.is_connected)
-        assert await link.complete(request("x"))
+        assert await link.complete(request("x"), timeout_s=10)
         assert pid_of(paths) != pid
 
     assert linked(paths, scenario, *odd()).states() == ["ready", "gone", "ready"]
@@ -447,7 +600,7 @@ def test_a_link_survives_a_shortage_of_descriptors(paths: Paths) -> None:
         with no_descriptors():
             os.kill(pid, signal.SIGKILL)
             await until(lambda: "cannot be reached" in str(link.problem))
-            assert await link.complete(request("x")) is None
+            assert await link.complete(request("x"), timeout_s=10) is None
         await until(lambda: link.is_connected)
 
     assert linked(paths, scenario).states() == ["ready", "gone", "ready"]
@@ -458,7 +611,7 @@ def test_a_link_goes_on_trying_whatever_goes_wrong(start: Start, paths: Paths) -
 
     async def scenario(link: Link, heard: Heard) -> None:
         await until(lambda: link.problem)
-        assert await link.complete(request("x")) is None
+        assert await link.complete(request("x"), timeout_s=10) is None
         await asyncio.to_thread(start)
         await until(lambda: link.is_connected)
 
@@ -481,6 +634,32 @@ def test_what_does_not_come_up_is_not_started_in_a_storm(
     since = time.monotonic()
     linked(paths, scenario, *command)
     assert time.monotonic() - since > 0.5 * (0.1 + 0.2 + 0.4 + 0.8)  # at half of it, at least
+
+
+@pytest.mark.slow
+def test_what_dies_when_it_is_used_is_not_started_in_a_storm(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time until the next attempt doubles with each life, and who looks is told why."""
+    monkeypatch.setattr(link, "FIRST_S", 0.05)
+    problems: list[str] = []
+    pauses_s: list[float] = []
+
+    async def scenario(link: Link, heard: Heard) -> None:
+        for _ in range(7):
+            since = time.monotonic()
+            await until(lambda: link.is_connected)
+            pauses_s.append(time.monotonic() - since)
+            assert await link.complete(request(DIE), timeout_s=10) is None
+            await until(lambda: link.problem)
+            problems.append(str(link.problem))
+            assert not heard[-1]
+
+    heard = linked(paths, scenario, *odd())
+    assert heard.states() == ["ready", "gone"] * 7
+    assert problems[0] == "the connection to the daemon broke"
+    assert [f"ended {n} times in a row" in problems[n - 1] for n in range(2, 8)] == [True] * 6
+    assert pauses_s[-1] > 0.5 * 0.05 * 32  # half of it, at least
 
 
 @contextmanager
@@ -512,7 +691,7 @@ def test_a_listener_that_fails_does_not_end_a_link(
         link = Link(served, client="lsp", changed=fail)
         link.start()
         await until(lambda: link.is_connected)
-        assert await link.complete(request("x"))
+        assert await link.complete(request("x"), timeout_s=10)
         await link.close()
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
@@ -561,7 +740,7 @@ def test_the_older_of_two_requests_for_a_document_is_none(odd_served: Paths) -> 
         await until(lambda: link.is_connected)
         older = asyncio.create_task(link.complete(request(WAIT), timeout_s=20))
         await link.ask("why")
-        newer = await link.complete(request("x"))
+        newer = await link.complete(request("x"), timeout_s=10)
         assert (await older, newer and newer.model) == (None, "base")
 
     linked(odd_served, scenario)
@@ -616,8 +795,8 @@ def test_text_that_is_no_unicode_is_not_sent(served: Paths) -> None:
 
     async def scenario(link: Link, heard: Heard) -> None:
         await until(lambda: link.is_connected)
-        assert await link.complete(request("\ud800")) is None
+        assert await link.complete(request("\ud800"), timeout_s=10) is None
         assert not link.send(Remember(document="one", text="\udfff"))
-        assert isinstance(await link.complete(request("x")), Completed)
+        assert isinstance(await link.complete(request("x"), timeout_s=10), Completed)
 
     linked(served, scenario)

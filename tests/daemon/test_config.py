@@ -1,5 +1,7 @@
 """Settings: what may be written, and that every mistake is told at once, with its line."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +20,7 @@ def paths(tmp_path: Path) -> Paths:
 
 def write(paths: Paths, text: str) -> None:
     paths.config.mkdir(exist_ok=True)
-    config.path_of(paths).write_text(text, encoding="utf-8")
+    config.path_of(paths).write_text(text, encoding="utf-8", newline="")
 
 
 def mistakes(paths: Paths, text: str) -> tuple[str, ...]:
@@ -58,7 +60,10 @@ def test_what_is_written_holds_and_the_rest_stays(paths: Paths) -> None:
         ("temprature = 1", "line 1: temprature is no setting: did you mean temperature?"),
         ("\n\nseed = true", "line 3: seed is a whole number from 0 to 2147483647, not true"),
         ("temperature = nan", "line 1: temperature is a number from 0 to 2, not NaN"),
-        ("idle_minutes = inf", "line 1: idle_minutes is a number from 0 to 100000, not Infinity"),
+        (
+            "idle_minutes = inf",
+            "line 1: idle_minutes is 0 or a number from 0.1 to 100000, not Infinity",
+        ),
         ("max_characters = 1", "line 1: max_characters is a whole number from 2 to 1000, not 1"),
         ('trigger = "always"', 'line 1: trigger is "auto" or "manual", not "always"'),
         ('watch = ["notes"]', 'line 1: watch is a list of folders, each from "/" or "~" on'),
@@ -68,6 +73,24 @@ def test_what_is_written_holds_and_the_rest_stays(paths: Paths) -> None:
         ("# é\nfoo.bar = 2031-01-31", "line 2: foo is no setting"),
         ("seed = 1\n[[odd]]\nx = 1", "line 2: odd is no setting"),
         ('ignore = [\n  "a",\n  3,\n]', "line 1: ignore is a list of patterns"),
+        ("idle_minutes = 0.00001", "line 1: idle_minutes is 0 or a number from 0.1 to 100000"),
+        (
+            'watch = ["~nosuchuser/x"]',
+            "line 1: watch is a list of folders, and nobody here is called",
+        ),
+        ('watch = ["/a\\u0000b"]', "line 1: watch is a list of folders"),
+        ("\nseed = 1" + "0" * 400, "line 2: seed is a whole number from 0 to 2147483647, not 1000"),
+        ("temperature = 1" + "0" * 400, "line 1: temperature is a number from 0 to 2, not 1000"),
+        ("\nseed = " + "9" * 5000, "line 2: "),  # older Pythons read it
+        ("seed = 0x" + "f" * 9000, "line 1: seed is a whole number"),
+        ("\nx = " + "[" * 3000 + "]" * 3000, "line 2: "),
+        ("\nx = " + "[" * 300 + "]" * 300, "line 2: lists or tables lie within each other"),
+        ("\n" + "x." * 500 + "x = 1", "line 2: lists or tables lie within each other"),
+        ("k" * 3000 + " = 1", f'line 1: "{"k" * 39}…" is no setting'),
+        ('"\\u001b[31mred" = 1', r'line 1: "\u001b[31mred" is no setting'),
+        ('"a\\nline 1: fine" = 1', r'line 1: "a\u000aline 1: fine" is no setting'),
+        ('"\\u202eevil" = 1', r'line 1: "\u202eevil" is no setting'),
+        ('seed = "\\u009b31m\\u007f"', r'not "\u009b31m\u007f"'),
         ("seed = 0\nseed = 1", "line 2: not TOML: cannot overwrite a value"),
         ("seed = ", "line 1: not TOML: "),
         ("seed = 1\nwatch = [\n", "line 2: not TOML: "),
@@ -108,13 +131,120 @@ def test_the_sound_part_of_a_bad_file_still_counts(paths: Paths) -> None:
     assert str(config.path_of(paths)) in str(raised.value)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe", b"#" * (config.MOST_BYTES + 1)])
-def test_a_file_that_is_no_text_is_a_mistake_too(paths: Paths, data: bytes) -> None:
-    """Not a traceback: another encoding, or something large under our name."""
-    paths.config.mkdir()
-    config.path_of(paths).write_bytes(data)
-    with pytest.raises(ConfigError):
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("enable = false", "suggestions"),
+        ("[enable]\n'*' = 0", "suggestions"),
+        ("[enable]\nmarkdown = 'no'", "suggestions"),
+        ("[enabled]\nmarkdown = false", "suggestions"),
+        ("trigger = 'Manual'", "trigger"),
+        ("triger = 'manual'", "trigger"),
+        ("stats = 'off'", "stats"),
+        ("stat = false", "stats"),
+        ("learning = false", "learning"),
+        ("[learning]\nenable = 'off'", "learning"),
+        ("[learning]\nenabled = false", "learning"),
+        ("[learning]\nquiet_s = 'long'", "nothing"),
+        ("[enable]\nrust = 'no'\n[odd]\nstats = 3", "nothing"),
+        ("temperature = 'hot'", "nothing"),
+    ],
+)
+def test_what_may_have_been_to_switch_something_off_does(
+    paths: Paths, text: str, what: str
+) -> None:
+    """A slip in it costs suggestions or figures, and no privacy; other slips cost neither."""
+    write(paths, text)
+    with pytest.raises(ConfigError) as raised:
         config.load(paths)
+    settings = raised.value.settings
+
+    off = {
+        "suggestions": not settings.enabled_for("markdown"),
+        "trigger": settings.trigger == "manual",
+        "stats": not settings.stats,
+        "learning": not settings.learning.enable,
+    }
+    assert [name for name in off if off[name]] == [name for name in off if name == what]
+    assert not raised.value.is_unreadable
+
+
+def test_where_nothing_can_be_read_what_held_before_goes_on(paths: Paths) -> None:
+    """Who knows nothing from before is silent; what is wrong is said in one line, with both."""
+    write(paths, "seed = 4\n[enable]\n'*' = false\n")
+    before, notice = config.in_force(paths)
+    assert (before.seed, before.enabled_for("markdown"), notice) == (4, False, "")
+
+    write(paths, "seed = 4\n[enable]\n'*' = false\nx = \n")
+    settings, notice = config.in_force(paths, before)
+    assert settings == before
+    assert "line 4: not TOML" in notice
+    assert "so all is as before; correct it" in notice
+    settings, notice = config.in_force(paths)
+    assert not settings.enabled_for("markdown")
+    assert not settings.learning.enable
+    assert (settings.stats, settings.trigger) == (False, "manual")
+    assert "so nothing is suggested or learned; correct it" in notice
+    assert config.in_force(paths, settings) == (settings, notice)
+
+    write(paths, "sede = 4\nseed = 5\n")
+    settings, notice = config.in_force(paths, before)
+    assert settings == Settings(seed=5)
+    assert "line 1: sede is no setting" in notice
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_on_its_way_is_waited_for(paths: Paths, is_there: bool) -> None:
+    """Some editors empty it before they write it, others move it; after a while that is meant."""
+    write(paths, "stats = false\n")
+    before, _ = config.in_force(paths)
+    path = config.path_of(paths)
+    if is_there:
+        write(paths, "")
+        assert config.in_force(paths)[0] == config.SILENT
+    else:
+        path.unlink()
+        assert config.in_force(paths)[0] == Settings()
+    assert config.in_force(paths, before)[0] == before
+    stamp = config.stamp(paths)
+
+    os.utime(path if is_there else path.parent, (1, 1))
+
+    assert config.stamp(paths) != stamp
+    assert config.in_force(paths, before) == (Settings(), "")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.write_bytes(b"#" * (config.MOST_BYTES + 1)),
+        lambda path: path.mkdir(),
+        lambda path: os.mkfifo(path),
+        lambda path: path.symlink_to("/nowhere"),
+        lambda path: path.symlink_to(path),
+    ],
+)
+def test_a_file_that_is_no_text_is_a_mistake_too(
+    paths: Paths, harm: Callable[[Path], object]
+) -> None:
+    """Not a traceback: another encoding, or something under our name that is no such file."""
+    paths.config.mkdir()
+    harm(config.path_of(paths))
+    with pytest.raises(ConfigError) as raised:
+        config.load(paths)
+    assert raised.value.is_unreadable
+    assert not any(remedy in str(raised.value) for remedy in ("name a", "AFTERWORD_HOME"))
+
+
+def test_of_many_mistakes_a_few_are_told(paths: Paths) -> None:
+    """A screen of them; and in one sentence, a sentence's worth."""
+    write(paths, "".join(f"k{n} = 1\n" for n in range(5000)))
+    with pytest.raises(ConfigError) as raised:
+        config.load(paths)
+    assert len(raised.value.mistakes) == config.MOST_TOLD + 1
+    assert raised.value.mistakes[-1] == "line 21: and 4,980 more from here on"
+    assert len(str(raised.value)) < 400
 
 
 def test_the_template_says_the_defaults(paths: Paths) -> None:
@@ -151,6 +281,7 @@ def test_a_change_of_the_file_shows(paths: Paths) -> None:
         "",
         "# mine\nseed = 3  # a good one",
         "seed = 3\r\nstats = true\r\n\r\n[enable]\r\npython = true\r\n",
+        "\ufeff# mine\r\nseed = 3\r\n",
         "[learning]\non_battery = true\n",
         "ignore = [\n  'stats = 5',\n]\n",
         config.TEMPLATE,
@@ -168,8 +299,11 @@ def test_setting_a_key_leaves_every_other_line(paths: Paths, text: str) -> None:
     assert (after.stats, after.ignore) == (False, ("x",))
     assert after.learning == before.learning
     assert (after.seed, after.enable) == (before.seed, before.enable)
-    written = config.path_of(paths).read_text(encoding="utf-8").splitlines()
-    comments = [line for line in text.splitlines() if line.startswith("#")]
+    data = config.path_of(paths).read_bytes()
+    assert data.count(b"\r\n") == (data.count(b"\n") if "\r" in text else 0)
+    assert data.startswith("\ufeff".encode()) == text.startswith("\ufeff")
+    written = data.decode().removeprefix("\ufeff").splitlines()
+    comments = [line for line in text.strip("\ufeff").splitlines() if line.startswith("#")]
     assert [line for line in written if line.startswith("#")] == comments
 
 

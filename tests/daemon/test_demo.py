@@ -233,7 +233,7 @@ def test_without_a_terminal_there_is_one_sentence(tmp_path: Path) -> None:
         env=os.environ | {"AFTERWORD_HOME": str(tmp_path)},
         check=False,
     )
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("error: the demo needs a terminal")
     assert "hint: afterword complete" in result.stderr
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +13,13 @@ from pathlib import Path
 import bases
 import msgspec
 import pytest
-from afterword_daemon import config, doctor, endpoint, service
+from afterword_daemon import client, config, doctor, endpoint, service
 from afterword_daemon.client import Connection
 from afterword_daemon.doctor import Finding
 from afterword_daemon.protocol import Status
 from afterword_trainer.paths import Paths
 from afterword_trainer.shelf import Shelf
-from daemons import odd
+from daemons import eventually, lives, odd, pid_of
 
 Start = Callable[..., Connection]
 
@@ -215,6 +217,52 @@ def test_a_login_service_of_another_installation_is_told(paths: Paths) -> None:
     assert one(paths, "login").remedy == "afterword install login"
 
 
+def test_a_login_service_of_the_users_own_is_left_alone(paths: Paths) -> None:
+    """And no remedy would do away with it."""
+    login = service.of_this_system()
+    login.path.parent.mkdir(parents=True)
+    login.path.write_text("# my own\n", encoding="utf-8")
+    finding = one(paths, "login")
+    assert (finding.state, finding.remedy) == ("skipped", "")
+
+
+def test_settings_that_cannot_be_read_are_told_with_what_holds(paths: Paths) -> None:
+    """Which is nothing of them."""
+    paths.config.mkdir()
+    config.path_of(paths).write_text("stats = false\nx = \n", encoding="utf-8")
+    assert "line 2: not TOML" in one(paths, "config").found
+    assert config.NOTHING_HOLDS in one(paths, "config").found
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere"
+)
+def test_folders_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+    """Whether they are there or would have to be made."""
+    paths = Paths.from_environment({"AFTERWORD_HOME": str(tmp_path / "home")})
+    paths.data.mkdir(parents=True)
+    paths.data.chmod(0o500)
+    paths.data.parent.chmod(0o500)
+    code = (
+        "from afterword_daemon import doctor\nfrom afterword_trainer.paths import Paths\n"
+        "for one in doctor.examine(Paths.from_environment(), ['folders']):\n"
+        "    print(one.state, one.found, one.remedy, sep='; ')"
+    )
+    powerless = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
+    result = subprocess.run(
+        [*(powerless if os.geteuid() == 0 else ()), sys.executable, "-c", code],
+        env=os.environ | {"AFTERWORD_HOME": str(paths.data.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for path in (paths.data.parent, paths.data):
+        path.chmod(0o700)
+
+    folders = f"{paths.data} {paths.data.parent}"
+    assert result.stdout.startswith(f"failed; nothing can be written in {folders}; chmod u+rwx ")
+
+
 def test_a_check_that_breaks_is_a_finding(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others go on."""
 
@@ -279,6 +327,30 @@ def test_a_daemon_that_tells_less_is_examined_too(paths: Paths, name: str) -> No
     patient.daemon = Status()
 
     assert doctor.CHECKS[name](patient)[0] in ("ok", "warning", "skipped")
+
+
+@pytest.mark.parametrize("how", ["it stands still", "its socket is gone"])
+def test_the_remedy_for_a_daemon_that_does_not_answer_is_one(
+    paths: Paths, start: Start, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It ends the daemon, and another one comes; it does not lead back here."""
+    monkeypatch.setattr(client, "GREETING_S", 0.05)
+    monkeypatch.setattr(client, "GOING_S", 0.05)
+    start()
+    pid = pid_of(paths)
+    if how == "it stands still":
+        os.kill(pid, signal.SIGSTOP)
+    else:
+        endpoint.candidates(paths)[0].unlink()
+
+    finding = one(paths, "daemon")
+
+    assert (finding.state, finding.remedy) == ("failed", "afterword restart")
+    assert client.stop(paths, client="afterword") == "forced"
+    assert eventually(lambda: not lives(pid))
+    monkeypatch.undo()
+    assert start().ask("status")["pid"] != pid
+    assert one(paths, "daemon").state == "ok"
 
 
 def test_a_daemon_that_makes_do_is_told(paths: Paths, start: Start) -> None:

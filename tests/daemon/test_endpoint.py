@@ -115,6 +115,29 @@ def test_there_is_one_lock(paths: Paths) -> None:
         pass
 
 
+@pytest.mark.parametrize("kernel_tells", [True, False])
+def test_who_holds_the_lock_is_known(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, kernel_tells: bool
+) -> None:
+    """By the kernel, or by a note that its writer must have been there to write."""
+    if not kernel_tells:
+        monkeypatch.setattr(endpoint, "LOCKS", paths.data / "nothing")
+    elif not endpoint.LOCKS.exists():
+        pytest.skip("this system has no list of locks")
+    lock = endpoint.lock_of(paths)
+    note = lock.with_name(f"{lock.name}.pid")
+    assert endpoint.holder(paths) is None
+    with endpoint.claimed(paths):
+        assert endpoint.holder(paths) == os.getpid()
+        if not kernel_tells:
+            os.utime(note, (1, 1))  # so that another process of this number has written it
+            assert endpoint.holder(paths) is None
+            note.write_text("a process", encoding="utf-8")
+            assert endpoint.holder(paths) is None
+    note.write_text(str(os.getpid()), encoding="utf-8")
+    assert endpoint.holder(paths) is None
+
+
 # -- what others left --------------------------------------------------------------------------
 
 

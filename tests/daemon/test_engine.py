@@ -10,13 +10,15 @@ from typing import Any
 import bases
 import numpy as np
 import pytest
-from afterword_daemon.config import Settings
+from afterword_daemon.config import Learning, Settings
 from afterword_daemon.engine import EXPLANATIONS, Engine, Reason, Superseded
 from afterword_daemon.protocol import Complete, Completed, Options, Outcome, Remember
 from afterword_daemon.tally import Tally
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.memory import FEWEST_BYTES, Memory
+from afterword_trainer.model.mixing import Mixer
 from afterword_trainer.model.step import NumpyStep
+from afterword_trainer.remembering import Remembered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -34,7 +36,8 @@ def engine(*, text: str = TEXT, settings: Settings | None = None, **options: Any
     memory = Memory(BUNDLE.alphabet, at_most_bytes=16 << 20)
     if text:
         memory.learn("notes/one.md", BUNDLE.alphabet.encode(text))
-    return Engine(BUNDLE, settings or Settings(), memory=memory, **options)
+    remembered = Remembered(memory=memory, mixer=Mixer.default())
+    return Engine(BUNDLE, settings or Settings(), remembered=remembered, **options)
 
 
 def ask(
@@ -100,16 +103,46 @@ def test_settings_hold_from_the_next_request_on() -> None:
     assert not texts(ask(one, "In spring, the river ro"))
 
 
-def test_alternatives_differ_and_the_best_is_first() -> None:
-    """When the user asks for them; the likeliest is among them."""
-    text = "".join(f"The {noun} rose in the night.\n" for noun in ("river", "rain", "roof") * 9)
+NOUNS = ("river", "rain", "roof", "rose", "rust")
+
+
+def test_alternatives_differ_and_end_with_a_word() -> None:
+    """When the user asks for them."""
+    text = "".join(f"The {noun} rose in the night.\n" for noun in NOUNS * 9)
     one = engine(text=text)
     offered = texts(ask(one, "In spring, the r", invoked=True))
-    assert 2 <= len(set(offered)) == len(offered) <= 3
+    assert 2 <= len({line.split()[0] for line in offered}) == len(offered) <= 3
+    assert {"r" + line.split()[0] for line in offered} <= set(NOUNS)
     assert texts(ask(engine(text=text), "In spring, the r", invoked=True)) == offered
     assert (
         len(texts(ask(one, "In spring, the r", invoked=True, options=Options(alternatives=1)))) == 1
     )
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_first_alternative_is_what_would_have_come_by_itself(
+    n: int, temperature: float, seed: int
+) -> None:
+    """Or begins with it: who asks for more does not lose what is on the screen."""
+    text = "".join(f"The {noun} {verb}.\n" for noun in NOUNS for verb in ("rose", "fell") * 9)
+    how = Settings(temperature=temperature, seed=seed, alternatives=n, eagerness=0.0)
+    alone = texts(ask(engine(text=text, settings=how), "In spring, the r"))
+    offered = texts(ask(engine(text=text, settings=how), "In spring, the r", invoked=True))
+    assert len(offered) <= n
+    assert not alone or offered[0].startswith(alone[0])
+
+
+def test_what_does_not_fit_leaves_its_place_to_others() -> None:
+    """As it stands right of the cursor already."""
+    text = "".join(f"The {noun}.\n" for noun in NOUNS * 9)
+    wanted = {"invoked": True, "options": Options(alternatives=2)}
+    first, second = texts(ask(engine(text=text), "In spring, the r", **wanted))
+    left = texts(ask(engine(text=text), "In spring, the r", after=f"{first} fell.", **wanted))
+    assert len(left) == 2
+    assert first not in left
+    assert second in left
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.4, 0.8])
@@ -185,17 +218,33 @@ def test_each_reason_is_explained() -> None:
     assert one.why("never heard of") == {}
 
 
-def test_off_means_off() -> None:
-    """For a language that is switched off nothing is learned either."""
-    one = engine(text="", settings=Settings(enable={"*": False}))
+OFF = Settings(learning=Learning(enable=False))
+
+
+@pytest.mark.parametrize("settings", [Settings(enable={"*": False}), OFF])
+def test_off_means_off(settings: Settings) -> None:
+    """Where suggestions are, or learning is, switched off nothing is learned."""
+    one = engine(text="", settings=settings)
     one.remember(Remember(document="a", text=TEXT))
     rest(one)
     for n in range(40):
         ask(one, TEXT[:n])
     rest(one)
     assert one.memory_by_part()["memory"] == engine(text="").memory_by_part()["memory"]
-    assert one._model
-    assert len(one._model.memory) == 0
+    assert n_learned(one) == 0
+
+
+def test_what_is_open_is_forgotten_where_learning_is_switched_off() -> None:
+    """Typed or told; what was learned for good stays."""
+    one = engine()
+    n_before = n_learned(one)
+    one.remember(Remember(document="b", text=SENTENCE * 50))
+    type_text(one, SENTENCE)
+    rest(one)
+    assert n_learned(one) > n_before + 50 * len(SENTENCE)
+    one.settings = OFF
+    rest(one)
+    assert n_learned(one) == n_before
 
 
 # -- learning ----------------------------------------------------------------------------------
@@ -208,7 +257,14 @@ def type_text(one: Engine, text: str, before: str = "", **fields: Any) -> Comple
     return ask(one, before + text, **fields)
 
 
+def n_learned(one: Engine) -> int:
+    """Symbols in its memory."""
+    assert one._model
+    return len(one._model.memory)
+
+
 SENTENCE = "The heron waited by the weir.\n"
+LINES = "".join(f"On day {day} we counted {day * 7} boats.\n" for day in range(90))
 
 
 def test_what_was_typed_is_expected_at_once() -> None:
@@ -219,18 +275,23 @@ def test_what_was_typed_is_expected_at_once() -> None:
     assert goes_on(completed, "on waited by the weir.")
 
 
-@pytest.mark.parametrize("event", ["paste", "pause", "off", "closed", "backspace"])
+@pytest.mark.parametrize("event", ["paste", "pause", "off", "closed", "backspace", "forgotten"])
 def test_what_was_not_typed_is_not_learned(event: str) -> None:
-    """Pasted, while learning pauses, in a document that is closed by now, or taken back."""
+    """Pasted, while learning pauses, in a document that is closed by now, or taken back.
+
+    Nor is what is typed into a file that the user had forgotten.
+    """
     one = engine(text="")
     if event == "paste":
         ask(one, "")
         ask(one, SENTENCE * 3)
     elif event == "pause":
-        one.learning = False
+        one.is_paused = True
         type_text(one, SENTENCE * 2)
-        one.learning = True
+        one.is_paused = False
         ask(one, SENTENCE * 2 + "T")
+    elif event == "forgotten":
+        type_text(one, SENTENCE * 2, learn=False)
     elif event == "closed":
         type_text(one, SENTENCE * 2)
         one.close("a")
@@ -245,6 +306,55 @@ def test_what_was_not_typed_is_not_learned(event: str) -> None:
     assert one._model
     learned = {"backspace": len("The ")}.get(event, 0)
     assert len(one._model.memory) == learned
+
+
+@pytest.mark.parametrize("n_slices", range(9))
+def test_what_waits_when_learning_pauses_is_dropped(n_slices: int) -> None:
+    """A text and a word, and the half of a text; told again afterwards it is learned whole."""
+    one = engine(text="")
+    one.remember(Remember(document="b", text=LINES))
+    for _ in range(n_slices):
+        one.work()
+    type_text(one, "The ")
+    one.is_paused = True
+    n_before = n_learned(one)
+    rest(one)
+    assert n_learned(one) <= n_before
+    type_text(one, "heron waited.", "The ")
+    one.is_paused = False
+    rest(one)
+    ask(one, "The heron waited. ")
+    rest(one)
+    assert n_learned(one) <= n_before
+    one.remember(Remember(document="b", text=LINES))
+    rest(one)
+    assert n_learned(one) in (len(LINES), len(LINES) + len("The "))
+
+
+def test_what_is_typed_without_a_request_while_learning_pauses_is_not_learned() -> None:
+    """As where suggestions come only when asked for."""
+    one = engine(text="")
+    ask(one, "The ")
+    one.is_paused = True
+    one.is_paused = False
+    ask(one, "The heron by ")
+    rest(one)
+    assert n_learned(one) == 0
+
+
+def test_a_pause_ends_learning_within_an_answer() -> None:
+    """Words that were typed before are learned at its beginning, one symbol at a time."""
+    one = engine(text="")
+    type_text(one, "The heron ")
+    answering = one._answer(Complete(id=7, document="a", before="The heron w"))
+    next(answering)
+    one.is_paused = True
+    n_before = n_learned(one)
+    assert n_before < len("The heron ")
+    for _ in answering:
+        pass
+    rest(one)
+    assert n_learned(one) == n_before
 
 
 def test_an_accepted_suggestion_was_typed() -> None:
@@ -314,6 +424,7 @@ MOVES: st.SearchStrategy[Move] = st.one_of(
     st.tuples(st.just("remember"), st.none()),
     st.tuples(st.just("close"), st.none()),
     st.tuples(st.just("rest"), st.none()),
+    st.tuples(st.just("pause"), st.booleans()),
     st.tuples(st.just("invoke"), st.none()),
     st.tuples(st.just("supersede"), st.none()),
     st.tuples(st.just("temperature"), st.sampled_from((0.0, 0.6))),
@@ -354,6 +465,8 @@ def play(one: Engine, moves: list[Move]) -> list[Any]:
                 one.close(name)
             case "rest":
                 rest(one)
+            case "pause":
+                one.is_paused = detail
             case "invoke":
                 invoked = True
             case "temperature":
@@ -535,14 +648,81 @@ def test_requests_for_several_documents_take_turns() -> None:
         for number in range(5)
     ]
 
-    async def run(one: Engine) -> list[Completed]:
-        return await asyncio.gather(*(one.complete(each, lambda: False) for each in requests))
+    one = engine()
+    alone = [asyncio.run(one.complete(request, lambda: False)) for request in requests]
+    (answers,) = at_once(engine(), requests)
+    assert {answer.id: texts(answer) for answer in answers} == {
+        answer.id: texts(answer) for answer in alone
+    }
 
-    assert asyncio.run(run(engine())) == [
-        asyncio.run(one.complete(request, lambda: False))
-        for one in [engine()]
-        for request in requests
+
+def at_once(one: Engine, *rounds: list[Complete]) -> list[list[Completed]]:
+    """The answers to requests that come at once, in the order in which they are given."""
+
+    async def run() -> list[list[Completed]]:
+        answers: list[list[Completed]] = []
+
+        async def asking(request: Complete) -> None:
+            answers[-1].append(await one.complete(request, lambda: False))
+
+        for requests in rounds:
+            answers.append([])
+            await asyncio.gather(*map(asking, requests))
+        return answers
+
+    return asyncio.run(run())
+
+
+def test_who_needs_little_does_not_wait_for_who_reads_much() -> None:
+    """After a jump there are thousands of steps; others wait for a few of them."""
+    requests = [
+        Complete(id=number, document=str(number), before=before)
+        for number, before in enumerate([TEXT[:1500], TEXT[100:1500], "The ri", "In spr"])
     ]
+    (answers,) = at_once(engine(), requests)
+    assert {answer.id for answer in answers[:2]} == {2, 3}
+
+
+@pytest.mark.parametrize(
+    "befores",
+    [
+        (TEXT[:1500], TEXT[:700], TEXT[:1400] + "In spring, the river r"),
+        (TEXT[:1500], "", TEXT[:60], TEXT[:1470]),
+        (TEXT[:40], TEXT[:1500], TEXT[:1500]),
+        ("One " + TEXT[:1500], "One b", "One " + TEXT[:30]),
+    ],
+)
+def test_who_reads_the_same_at_once_is_not_led_astray(befores: tuple[str, ...]) -> None:
+    """By those who go on elsewhere, or not as far."""
+    requests = [
+        Complete(id=number, document=str(number), before=text, options=Options(min_probability=0))
+        for number, text in enumerate(befores)
+    ]
+    alone = [asyncio.run(engine().complete(request, lambda: False)) for request in requests]
+    for answers in at_once(engine(), requests, requests):
+        for answer in answers:
+            assert texts(answer) == texts(alone[answer.id])
+
+
+def test_words_that_are_typed_in_two_places_at_once_are_both_learned() -> None:
+    """Though one of them waits for its place to be read anew."""
+    one = engine(text="")
+    assert one._model
+    long = LINES[:1900]
+    ask(one, long, document="a")
+    ask(one, "", document="b")
+    ask(one, long + "heron", document="a")
+    one._model.states.forget("a")
+    (answers,) = at_once(
+        one,
+        [
+            Complete(id=4, document="a", before=long + "heron "),
+            Complete(id=5, document="b", before="weir "),
+        ],
+    )
+    assert [answer.id for answer in answers] == [5, 4]
+    rest(one)
+    assert n_learned(one) == len("heron ") + len("weir ")
 
 
 @given(before=st.text(max_size=60), after=st.text(max_size=20), invoked=st.booleans())
@@ -582,7 +762,8 @@ def test_typing_alone_makes_room_in_a_full_memory() -> None:
         memory.learn(str(number), part)
     while memory.has_room():
         memory.learn(f"more {len(memory)}", text[: len(memory) % 500 + 200])
-    rest(Engine(BUNDLE, Settings(), memory=memory))
+    remembered = Remembered(memory=memory, mixer=Mixer.default())
+    rest(Engine(BUNDLE, Settings(), remembered=remembered))
     assert memory.has_room()
 
 

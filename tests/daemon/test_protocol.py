@@ -41,7 +41,7 @@ to_daemon = some.one_of(
         document=texts,
         path=texts,
         before=texts,
-        starts=some.booleans(),
+        learn=some.booleans(),
         after=texts,
         options=some.builds(Options, temperature=some.none() | some.floats(0, 2)),
     ),

@@ -7,6 +7,7 @@ from afterword_daemon.recollection import (
     MOST_CHARACTERS,
     MOST_DOCUMENTS,
     Recollection,
+    is_unsaved,
     pieces_of,
     typed,
     whole_words,
@@ -156,7 +157,8 @@ def test_nothing_of_it_needs_to_be_stored() -> None:
     recollection, memory = remembered(TEXT)
     memory.learn("notes/one.md", ALPHABET.encode("The river rose."))
     memory.learn(recollection.key("a"), ALPHABET.encode("The river fell."))
-    assert memory.copy(without=recollection.unsaved()).documents() == ["notes/one.md"]
+    unsaved = [key for key in memory.documents() if is_unsaved(key)]
+    assert memory.copy(without=unsaved).documents() == ["notes/one.md"]
 
 
 def test_what_was_only_typed_is_forgotten_too() -> None:
@@ -248,6 +250,24 @@ def test_a_secret_is_left_out_wherever_it_stands(at: int) -> None:
     _, memory = remembered(prose[: at // 36 * 36] + pem + prose[at // 36 * 36 :])
     assert not holds(memory, "AbCdAbCd")
     assert holds(memory, "On day 0999")
+
+
+@pytest.mark.parametrize("n_slices", range(12))
+def test_what_is_dropped_is_not_learned_by_halves(n_slices: int) -> None:
+    """Whatever was under way is finished or undone; what was to be forgotten is forgotten."""
+    recollection, memory = remembered(TEXT)
+    recollection.remember("b", TEXT.replace("boats", "ships"))
+    recollection.close("a")
+    for _ in range(n_slices):
+        recollection.work()
+    recollection.drop()
+    finish(recollection)
+    assert not holds(memory, "boats")
+    pieces = dict.fromkeys(pieces_of(TEXT.replace("boats", "ships")))
+    assert len(memory) in [sum(map(len, [*pieces][:n])) for n in range(len(pieces) + 1)]
+    recollection.remember("b", TEXT)
+    finish(recollection)
+    assert len(memory) == len(TEXT)
 
 
 def test_reopening_does_not_forget_what_is_typed_then() -> None:

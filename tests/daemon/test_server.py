@@ -14,9 +14,11 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ from afterword_daemon.protocol import (
     Welcome,
     frame,
 )
+from afterword_trainer import base
+from afterword_trainer.model.step import needs_weights
 from afterword_trainer.paths import Paths
 from afterword_trainer.shelf import Shelf
 from daemons import (
@@ -140,6 +144,22 @@ def test_the_latest_request_for_a_document_wins(odd_served: Paths) -> None:
     assert answers == {1: "superseded", 2: "cancelled", 3: "superseded", 4: "completed"}
 
 
+@pytest.mark.parametrize("how", ["close", "forget"])
+def test_nothing_goes_on_for_a_document_that_is_gone(odd_served: Paths, how: str) -> None:
+    """Whether it was closed or is to be forgotten; other documents are let alone."""
+    with raw(odd_served) as one:
+        one.say(Complete(id=1, document="a", before=WAIT))
+        one.say(Complete(id=2, document="b", before="x"))
+        one.say(Close(document="a") if how == "close" else Ask(id=3, what="forget", document="a"))
+        answers = {}
+        for message in one.hears():
+            if isinstance(message, Completed | Failed):
+                answers[message.id] = getattr(message, "code", "completed")
+            if len(answers) == 2:
+                break
+    assert answers == {1: "cancelled", 2: "completed"}
+
+
 def test_who_asks_too_much_at_once_is_told_so(odd_served: Paths) -> None:
     """Two and thirty requests of one client; others have their own."""
     with raw(odd_served) as one, raw(odd_served) as other:
@@ -166,10 +186,10 @@ def test_what_nobody_waits_for_is_not_worked_on(
 
 def test_who_asks_much_waits_for_itself(served: Paths, connection: Connection) -> None:
     """The others wait for one of the requests, however many and long they are."""
-    long = {"before": "a long word\n" * 1000, "path": "x" * protocol.MAX_PATH}
     with raw(served) as one:
         for id in range(32):
-            one.say(Complete(id=id, document=str(id), **long))  # type: ignore[arg-type]
+            text = f"{id} is a long word\n" * 800  # each another, or one would serve them all
+            one.say(Complete(id=id, document=str(id), before=text))
         one.say(Ask(id=99, what="why"))
         heard = one.hears()
         n_answered = 0
@@ -614,7 +634,7 @@ def heard_detail(how: Any) -> str:
 def test_it_ends_when_nobody_has_been_there_for_long(start: Start, paths: Paths) -> None:
     """Not while somebody is."""
     configure(paths, "idle_minutes = 0.002")
-    connection = start()
+    connection = start(*odd(config__LEAST_IDLE_MINUTES=0.0))
     pid = pid_of(paths)
     with raw(paths) as one:
         assert list(one.hears_some())
@@ -691,6 +711,33 @@ def test_what_is_saved_while_it_starts_is_seen(paths: Paths) -> None:
     asyncio.run(server.serve(paths, found, confinement="none", ready=asking.start))
     asking.join()
     assert states == ["degraded"]
+
+
+def test_weights_are_let_go_where_a_graph_serves(paths: Paths) -> None:
+    """They are 15 MB, and nobody asks for them any more; the model is told of as before."""
+    shipped = Path(base.__file__).parent
+    found = loaded.load(replace(paths, base=shipped))
+    if found.bundle is None or needs_weights(found.bundle.graphs):
+        pytest.skip("needs a graph, and LiteRT to run it")
+    weights = [weakref.ref(array) for array in found.bundle.weights.values()]
+    n_held: list[int] = []
+
+    def ask() -> None:
+        with connect(paths) as connection:
+            completed = connection.complete(request("The river r"))
+            model = connection.status().model
+            n_held.append(sum(array() is not None for array in weights))
+            assert model
+            assert completed.model == model.id == "base"
+            assert model.scores
+            connection.ask("stop")
+
+    asking = threading.Thread(target=ask)
+    serving = server.serve(paths, found, confinement="none", ready=asking.start)
+    del found
+    asyncio.run(serving)
+    asking.join()
+    assert n_held == [0]
 
 
 @pytest.mark.slow

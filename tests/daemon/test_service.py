@@ -138,6 +138,48 @@ def test_what_is_installed_can_be_taken_back(tmp_path: Path) -> None:
     assert trace.read_text(encoding="utf-8").split() == ["on", "off", "gone"]
 
 
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+@pytest.mark.parametrize("what", ["a unit of the user's", "a link", "a link to nothing", "bytes"])
+def test_what_somebody_else_wrote_is_left_alone(tmp_path: Path, platform: str, what: str) -> None:
+    """Neither replaced nor deleted nor switched off; ours may be of any version."""
+    trace = tmp_path / "trace"
+    touch = [("touch", str(trace))]
+    login = replace(
+        made(tmp_path, platform, {"XDG_CONFIG_HOME": str(tmp_path)}),
+        after_writing=touch,
+        before_removing=touch,
+    )
+    login.path.parent.mkdir(parents=True)
+    mine = tmp_path / "mine"
+    match what:
+        case "a unit of the user's":
+            login.path.write_text("# my own unit\n", encoding="utf-8")
+        case "bytes":
+            login.path.write_bytes(b"\xff\xfe")
+        case "a link":
+            mine.write_text(login.text, encoding="utf-8")
+            login.path.symlink_to(mine)
+        case "a link to nothing":
+            login.path.symlink_to(mine)
+    before = login.path.lstat()
+
+    for act in (
+        lambda: service.install(login),
+        lambda: service.remove(login),
+        lambda: [*service.plan(login, installing=True)],
+        lambda: [*service.plan(login, installing=False)],
+    ):
+        with pytest.raises(ServiceError, match="did not write this; move it away first"):
+            act()
+    assert login.path.lstat() == before
+    assert not trace.exists()
+
+    login.path.unlink()
+    service.install(replace(login, text=login.text + "older", after_writing=()))
+    service.install(login)
+    assert login.is_ours
+
+
 def test_what_would_be_done_is_what_is_done(tmp_path: Path) -> None:
     """Every command that is shown runs, and none is shown where there is nothing to remove."""
     trace = tmp_path / "trace"

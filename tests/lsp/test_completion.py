@@ -34,6 +34,7 @@ def asked(document: Document, spot: Spot) -> Complete:
         language="markdown",
         indentation="\t",
         invoked=False,
+        learn=True,
         options=Options(),
     )
 
@@ -82,7 +83,7 @@ def test_what_is_around_the_cursor(
     """Text before it and to the end of its line, as valid Unicode with \\n between lines."""
     document = Document(text, 1)
     request = asked(document, at(document, line, character))
-    assert (request.before, request.after, request.starts) == (before, after, True)
+    assert (request.before, request.after) == (before, after)
 
 
 def test_while_typing_each_request_begins_with_the_one_before() -> None:
@@ -106,8 +107,7 @@ def test_a_jump_costs_little() -> None:
     request = asked(document, at(document, 700, 10))
     assert NEAREST <= len(request.before) <= NEAREST + 2 * len(LINE)
     assert request.before.startswith(LINE)
-    assert not request.starts
-    assert asked(document, at(document, 2, 5)).starts
+    assert asked(document, at(document, 2, 5)).before == LINE * 2 + LINE[:5]
 
 
 def test_an_anchor_moves_along_with_edits_above_it() -> None:

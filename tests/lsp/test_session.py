@@ -146,7 +146,7 @@ async def test_nothing_is_asked_after_the_end(
 async def test_a_file_that_is_forgotten_is_not_told_again(
     session: Session, daemon: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not after a pause, not after saving; opened anew it is."""
+    """Not after a pause, not after saving; nor is it to learn what is typed. Opened anew it is."""
     monkeypatch.setattr(sessions, "PAUSE_S", 0.01)
     doc = document()
     await told(session, daemon, doc)
@@ -157,8 +157,11 @@ async def test_a_file_that_is_forgotten_is_not_told_again(
     await until(lambda: doc.pausing is None)
     assert await ask(session, doc)
     assert len(daemon.all(Remember)) == 1
-    session.opened(document())
+    anew = document()
+    session.opened(anew)
     await until(lambda: len(daemon.all(Remember)) == 2)
+    assert await ask(session, anew)
+    assert [complete.learn for complete in daemon.all(Complete)] == [False, True]
 
 
 # -- what it is told, and when -----------------------------------------------------------------
@@ -217,6 +220,26 @@ async def test_texts_are_told_again_where_the_daemon_may_have_lost_them(
     for change in changes:
         daemon.say(change)
     await until(lambda: len(daemon.all(Remember)) == 4)
+
+
+async def test_manual_means_zero_requests(
+    session: Session, daemon: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jumps, keys and pauses; the text is told, and asked is when the user asks."""
+    monkeypatch.setattr(sessions, "PAUSE_S", 0.01)
+    monkeypatch.setattr(sessions, "WARM_S", 0.0)
+    session.configure({"trigger": "manual"})
+    doc = document(text=TEXT * 20)
+    await told(session, daemon, doc)
+    for at in (0, 100, 300):
+        place = Position(at, 0)
+        doc.document.apply(doc.document.version + 1, [Change("x", place, place)])
+        session.changed(doc, doc.document.place(place))
+        await asyncio.sleep(0)
+        assert await ask(session, doc, invoked=False) == []
+    await until(lambda: len(daemon.all(Remember)) == 2)
+    assert not daemon.all(Complete)
+    assert await ask(session, doc)
 
 
 async def test_a_request_by_hand_has_all_of_its_time(session: Session, daemon: Listening) -> None:

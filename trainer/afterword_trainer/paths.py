@@ -44,15 +44,15 @@ class Paths:
                 logs=root / "logs",
                 base=base,
             )
-        cache = Path(appdirs.user_cache_dir(NAME, appauthor=False))
+        cache = Path(appdirs.user_cache_dir(NAME, appauthor=False)).absolute()
         # The session's own folder is in memory and private, but cron and sudo have none.
         session = environ.get("XDG_RUNTIME_DIR")
         return cls(
-            config=Path(appdirs.user_config_dir(NAME, appauthor=False)),
-            data=Path(appdirs.user_data_dir(NAME, appauthor=False)),
+            config=Path(appdirs.user_config_dir(NAME, appauthor=False)).absolute(),
+            data=Path(appdirs.user_data_dir(NAME, appauthor=False)).absolute(),
             cache=cache,
-            runtime=Path(session) / NAME if session else cache / "run",
-            logs=Path(appdirs.user_log_dir(NAME, appauthor=False)),
+            runtime=Path(session).absolute() / NAME if session else cache / "run",
+            logs=Path(appdirs.user_log_dir(NAME, appauthor=False)).absolute(),
             base=base,
         )
 

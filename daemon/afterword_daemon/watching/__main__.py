@@ -18,7 +18,7 @@ from typing import Final
 from afterword_trainer.durable import StateError
 from afterword_trainer.paths import Paths
 
-from afterword_daemon import discreet
+from afterword_daemon import confinement, discreet
 from afterword_daemon.watching import watcher
 from afterword_daemon.watching.pipe import Outlet, listen
 from afterword_daemon.watching.reader import Reader
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     """Read until stdin ends; 1 if that is not possible, as the log then says."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s reader: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends this
-    os.umask(0o077)
+    confinement.leave_no_traces()
     os.nice(NICE)
     paths = Paths(
         **dict(zip((field.name for field in fields(Paths)), map(Path, arguments), strict=True))

@@ -20,6 +20,7 @@ from afterword_daemon.protocol import MAX_FRAME, MAX_LANGUAGE, MAX_TEXT
 # Raise it with any change below: both ends are of one build, but a daemon may be older than the
 # files on disk that its reader is started from.
 READER_VERSION: Final = 1
+INDEX: Final = "files.sqlite"  # what is known of each file; in the data folder
 MAX_PATH: Final = 4096  # characters; no system opens a longer one
 
 Path = Annotated[str, Meta(max_length=MAX_PATH)]

@@ -27,6 +27,7 @@ from afterword_daemon.watching.folders import Folders, Root
 from afterword_daemon.watching.hints import Hints
 from afterword_daemon.watching.index import Due, Index, Outcome, key_of
 from afterword_daemon.watching.messages import (
+    INDEX,
     Anew,
     Folder,
     FromReader,
@@ -43,7 +44,6 @@ from afterword_daemon.watching.pipe import Ended
 
 logger = logging.getLogger(__name__)
 
-INDEX: Final = "files.sqlite"  # in the data folder
 MOST_FILES: Final = 256  # read before any of them is told: a sync of the disk for each portion
 MOST_BYTES: Final = 2 << 20  # of them
 RACY_S: Final = 2.0  # the coarsest clock of a file system; a change within it may not show

@@ -1,0 +1,187 @@
+"""The memory kept in step with the watched folders, and on disk.
+
+Stands between the reader, which tells what was saved, and the library, which has it learned; sees
+to it that what was forgotten is gone before the next answer, and that the memory on disk is never
+much older than the one in use. Knows both of them and the clock; knows nothing of clients.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from afterword_trainer import remembering
+from afterword_trainer.durable import StateError
+from afterword_trainer.forgotten import Forgotten
+from afterword_trainer.paths import Paths
+
+from afterword_daemon import discreet
+from afterword_daemon.config import Settings
+from afterword_daemon.library import Library
+from afterword_daemon.reading import Heard, Reading
+from afterword_daemon.watching.messages import Anew, Folder, Gone, Hello, Look, Saved, Settled
+
+logger = logging.getLogger(__name__)
+
+# 20 MB are written then. What a crash loses of it costs no more than to be told again.
+STORE_S: Final = 300.0
+FORGET_S: Final = 1.0  # the same when something was forgotten: it is to be gone from the disk too
+BUSY_S: Final = 1.0  # until the next try, while files wait to be learned
+MOST_CHARACTERS: Final = 400_000  # of files, newest first: two thirds of the memory
+
+
+class Keeping:
+    """What is told of files, and what becomes of it."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        library: Callable[[], Library | None],
+        *,
+        has_work: Callable[[], None],
+        saved: Callable[[int], None],
+    ) -> None:
+        """`library` gives the one in use; `has_work` hears that it has something to learn, and
+        `saved` how many characters are new for whoever trains.
+        """
+        self._paths = paths
+        self._library = library
+        self._has_work = has_work
+        self._saved = saved
+        self._reading = Reading(paths, self._heard)
+        self._forgotten: Forgotten | None = None
+        self._look: tuple[Settings, bool] | None = None
+        self._storing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def folders(self) -> list[Folder]:
+        """What is watched, and how."""
+        return list(self._reading.folders.values())
+
+    @property
+    def problem(self) -> str:
+        """Why nothing is watched that should be; "" if all is well."""
+        return self._reading.problem
+
+    def watch(self, settings: Settings, *, is_paused: bool) -> None:
+        """Watch what is set, or nothing while learning is paused or off; of the memory in use."""
+        self._look = settings, is_paused
+        library = self._library()
+        is_off = is_paused or not settings.learning.enable
+        # Without any folder somebody has to tell once that the files of before are gone.
+        if library is None or is_off or not (settings.watch or library.has_files):
+            self._reading.watch(None)
+            return
+        self._reading.watch(
+            Look(
+                folders=tuple(str(folder.absolute()) for folder in settings.watch),
+                ignore=tuple(settings.ignore),
+                quiet_s=settings.learning.quiet_s,
+                most_characters=MOST_CHARACTERS,
+                memory=library.id,
+            )
+        )
+
+    def look_for_forgotten(self) -> bool:
+        """Have the memory forget what the user had forgotten since the last look; whether any."""
+        if self._forgotten is None:
+            self._forgotten = self._load_forgotten()
+            is_news = bool(self._forgotten)
+        elif is_news := self._forgotten.is_outdated():
+            self._forgotten = self._load_forgotten()
+        library = self._library()
+        if not (is_news and library and self._forgotten):
+            return False
+        if library.forget(self._forgotten.holds):
+            self._has_work()
+            self._store_in(FORGET_S)
+        self._reading.rescan()
+        return True
+
+    def rested(self) -> None:
+        """All that waited is learned, or enough of it: go on listening."""
+        library = self._library()
+        self._reading.listen(library is None or library.has_room)
+
+    async def close(self) -> None:
+        """End the reader. What is not stored will be told again."""
+        if self._timer:
+            self._timer.cancel()
+        if self._storing:
+            await asyncio.gather(self._storing, return_exceptions=True)
+        await self._reading.close()
+
+    # -- what the reader tells -----------------------------------------------------------------
+
+    def _heard(self, message: Heard) -> None:
+        library = self._library()
+        if library is None:
+            return
+        match message:
+            case Hello():
+                library.begin()
+                return
+            case Anew():
+                library.doubt()
+                return
+            case Saved():
+                # It may have been on its way while somebody had it forgotten.
+                if self._forgotten and self._forgotten.holds(message.path):
+                    library.gone(message.number, message.path)
+                else:
+                    library.saved(message.number, message.path, message.text)
+                    self._saved(message.characters)
+            case Gone():
+                library.gone(message.number, message.path)
+            case Settled():
+                away = [one.path for one in self.folders if one.mode in ("away", "missing")]
+                library.settled(away)
+                if self._look:
+                    self.watch(self._look[0], is_paused=self._look[1])
+        self._reading.listen(library.has_room)
+        self._has_work()
+        self._store_in(STORE_S)
+
+    def _load_forgotten(self) -> Forgotten | None:
+        """None if it cannot be told what is; then nothing is learned of any file."""
+        try:
+            return Forgotten.load(self._paths)
+        except StateError as error:
+            logger.error("what was forgotten cannot be read: %s", discreet.without_text(error))
+            return None
+
+    # -- the memory on disk --------------------------------------------------------------------
+
+    def _store_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        if self._timer:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._store)
+
+    def _store(self) -> None:
+        self._timer = None
+        library = self._library()
+        if library is None or library.is_stored:
+            return
+        if library.is_busy or (self._storing and not self._storing.done()):
+            self._store_in(BUSY_S)
+            return
+        path = remembering.path_of(self._paths)
+        self._storing = asyncio.get_running_loop().create_task(self._stored(library, path))
+
+    async def _stored(self, library: Library, path: Path) -> None:
+        """Elsewhere, as it takes as long as some keys."""
+        store = library.storing(path)
+        try:
+            point = await asyncio.to_thread(store)
+        except StateError as error:
+            logger.error("the memory cannot be stored: %s", discreet.without_text(error))
+            self._store_in(STORE_S)
+            return
+        if number := library.stored(point):
+            self._reading.stored(number)
