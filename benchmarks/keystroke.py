@@ -10,6 +10,7 @@ A passage is 40 characters of the text at a random place; its first key is a jum
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -36,6 +37,8 @@ MOST_TIMES_SMALL = 1.2  # a document of 1 MB against one of 10 KB
 MOST_TIMES_ALONE = 2.0  # four editors against one
 
 Times = list[float]  # seconds, one for each key
+
+_numbers = itertools.count(1)  # of editors
 
 
 def main() -> None:
@@ -112,6 +115,7 @@ class Editor:
         )
         self._received = b""
         self._version = 0
+        self._uri = f"file:///typed-{next(_numbers)}.txt"  # nobody else's
         self.lines: list[str] = []
         self.n_asked = self.n_shown = 0
         capabilities: Any = {"textDocument": {"inlineCompletion": {}}}
@@ -133,7 +137,7 @@ class Editor:
     def open(self, text: str) -> None:
         """Open it and wait until the server has it."""
         self.lines = text.split("\n")
-        item = {"uri": "file:///typed.txt", "languageId": "plaintext", "version": 0, "text": text}
+        item = {"uri": self._uri, "languageId": "plaintext", "version": 0, "text": text}
         self._send(message("textDocument/didOpen", {"textDocument": item}))
         self.inline(0, 0)
 
@@ -144,7 +148,7 @@ class Editor:
         change = message(
             "textDocument/didChange",
             {
-                "textDocument": {"uri": "file:///typed.txt", "version": self._version},
+                "textDocument": {"uri": self._uri, "version": self._version},
                 "contentChanges": [{"range": {"start": at, "end": at}, "text": character}],
             },
         )
@@ -155,7 +159,7 @@ class Editor:
         answer = self.ask(
             "textDocument/inlineCompletion",
             {
-                "textDocument": {"uri": "file:///typed.txt"},
+                "textDocument": {"uri": self._uri},
                 "position": {"line": line, "character": column},
                 "context": {"triggerKind": 1 if invoked else 2},
             },
