@@ -267,8 +267,8 @@ TEMPLATE = """\
 # Count how many suggestions were taken, for `afterword stats`: numbers, no text, on this machine.
 #stats = true
 
-# To come, and of no effect yet: folders to learn from in the background, and what to leave out
-# there (patterns as in .gitignore). Binary files, keys and passwords are always left out.
+# Folders to learn from by itself (`afterword watch add FOLDER`), and what to leave out there
+# (patterns as in .gitignore). Binary files, keys and passwords are always left out.
 #watch = ["~/notes"]
 #ignore = ["drafts/", "*.bak"]
 
@@ -278,8 +278,8 @@ TEMPLATE = """\
 #python = false
 
 # Whether to learn what you type and what is open. Once it is false nothing is learned any more,
-# and what was learned of open documents is forgotten. To come, and of no effect yet: seconds to
-# wait after a file was saved, per cent of one core, and whether to go on without a charger.
+# and what was learned of open documents is forgotten. Then: seconds to wait after a file was
+# saved, per cent of one core for training, and whether to train without a charger.
 #[learning]
 #enable = true
 #quiet_s = 2.0

@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,8 +183,8 @@ class Learning:
 
     def adjust(self, settings: Settings, *, is_paused: bool) -> None:
         """Take up what was set. Paused, or off, or with other folders, the child ends at once."""
-        if settings.watch != self._settings.watch:
-            self.give_up("the watched folders have changed")
+        if tuple(_asked(settings)) != tuple(_asked(self._settings)):
+            self.give_up("what is watched has changed")
         self._settings, self._is_paused = settings, is_paused
         if self._worker and (is_paused or not settings.learning.enable):
             self._worker.stop()
@@ -311,7 +311,7 @@ class Learning:
             return
         try:
             self._worker = worker = machine.start(
-                [*self._command, *map(str, self._settings.watch)],
+                [*self._command, *_asked(self._settings)],
                 log=self._paths.logs / ERRORS,
                 environment=environment(self._paths),
             )
@@ -502,6 +502,14 @@ def _end(code: int | None, heard: _Heard, paths: Paths) -> Outcome:
 
 def _measured(scores: Scores | None) -> dict[str, float]:
     return {name: value for name, value in (scores or {}).items() if value is not None}
+
+
+def _asked(settings: Settings) -> Iterator[str]:
+    """The arguments of a child: what to leave out, and the folders."""
+    for pattern in settings.ignore:
+        yield f"--ignore={pattern}"
+    yield "--"
+    yield from map(str, settings.watch)
 
 
 def environment(paths: Paths, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

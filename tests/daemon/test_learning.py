@@ -44,7 +44,7 @@ from afterword_trainer.paths import Paths
 from daemons import eventually, lives
 
 FOLDER = Path("/home/somebody/notes")
-WATCHED = Settings(watch=(FOLDER,))
+WATCHED = Settings(watch=(FOLDER,), ignore=("drafts/", "-x"))
 FINE = Reading(
     on_battery=None,
     is_saving=False,
@@ -280,7 +280,8 @@ async def test_enough_new_text_is_learned(paths: Paths) -> None:
         assert desk.machine.commands == [
             [
                 *(sys.executable, "-m", "afterword_trainer.cli"),
-                *("update", "--background", "--json", str(FOLDER)),
+                *("update", "--background", "--json"),
+                *("--ignore=drafts/", "--ignore=-x", "--", str(FOLDER)),
             ]
         ]
         assert desk.learning.facts() | {"last": None} == {

@@ -28,4 +28,4 @@ def check_paths(paths: Sequence[Path]) -> None:
 
 
 def rules(options: argparse.Namespace) -> corpus.Rules:
-    return corpus.Rules(mail=options.mail, pdf=options.pdf)
+    return corpus.Rules(mail=options.mail, pdf=options.pdf, ignore=tuple(options.ignore))

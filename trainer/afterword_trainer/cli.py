@@ -327,6 +327,13 @@ def _add_corpus_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
     parser.add_argument("--mail", action="store_true", help="read mail too (.eml, .mbox, Maildir)")
     parser.add_argument("--pdf", action="store_true", help="read PDF files too")
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out what this matches, as in .gitignore; may be given again",
+    )
 
 
 def _add_threads(parser: "argparse._ActionsContainer") -> None:

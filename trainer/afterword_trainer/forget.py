@@ -204,7 +204,11 @@ def _request(recipe: Mapping[str, Any], paths: Paths) -> Request | None:
     cell, layers, units = recipe.get("shape") or (None, None, None)
     return Request(
         roots=roots,
-        rules=corpus.Rules(mail=bool(recipe.get("mail")), pdf=bool(recipe.get("pdf"))),
+        rules=corpus.Rules(
+            mail=bool(recipe.get("mail")),
+            pdf=bool(recipe.get("pdf")),
+            ignore=tuple(registry.ignore),
+        ),
         work="rebuilt",
         # By passes, on one thread and in a fixed precision: the same text gives the same weights.
         epochs=recipe.get("epochs") or PASSES,

@@ -369,6 +369,7 @@ def _write_down(
             "precision": trained.run.precision,
         }
     own = _base(planned)
+    registry.ignore = request.rules.ignore  # not in the ledger: a pattern may say as much as a path
     registry.save()  # a root may be new
     ledger.add(
         planned.paths,

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -39,6 +39,7 @@ class Registry:
     paths: Paths
     files: dict[str, Row] = field(default_factory=dict)  # by absolute path
     roots: dict[str, Row] = field(default_factory=dict)  # what the user named, likewise
+    ignore: Sequence[str] = ()  # patterns that were left out the last time
 
     @classmethod
     def load(cls, paths: Paths) -> "Registry":
@@ -51,14 +52,16 @@ class Registry:
             value = sealed.read(path, at_most=AT_MOST)
             if value is None:
                 return cls(paths)
-            return cls(paths, _rows(value["files"]), _rows(value["roots"]))
+            ignore = tuple(map(str, value.get("ignore", ())))
+            return cls(paths, _rows(value["files"]), _rows(value["roots"]), ignore)
         except (durable.DamagedError, AttributeError, KeyError, TypeError, ValueError):
             logger.warning("%s is damaged and set aside", durable.set_aside(path).name)
             return cls(paths)
 
     def save(self) -> None:
         """Write the rows. Raises durable.StateError; those on disk then remain."""
-        sealed.write(self.paths.data / NAME, {"files": self.files, "roots": self.roots})
+        rows = {"files": self.files, "roots": self.roots, "ignore": self.ignore}
+        sealed.write(self.paths.data / NAME, rows)
 
     def file(self, path: str) -> Row:
         """The row of a file, made now if it has none."""
