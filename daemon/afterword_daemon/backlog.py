@@ -33,7 +33,7 @@ Time = Annotated[float, Meta(ge=0, le=1e12)]  # Unix time, s
 Count = Annotated[int, Meta(ge=0, le=_MOST)]
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a training."""
 
     how: How
@@ -68,7 +68,7 @@ class Backlog:
         return self._state.failures
 
     @property
-    def last(self) -> Outcome | None:
+    def last(self) -> Result | None:
         """What came of the last training that was not put off."""
         return self._state.last
 
@@ -104,16 +104,16 @@ class Backlog:
         was_training, self._state.is_training = self._state.is_training, False
         return was_training
 
-    def conclude(self, outcome: Outcome, n_known: int, now: float) -> None:
+    def conclude(self, result: Result, n_known: int, now: float) -> None:
         """It has ended; `n_known` characters waited when it began."""
         state = self._state
         state.is_training = False
-        if outcome.how == "put-off":
+        if result.how == "put-off":
             return  # it waits for the rest of `RETRY_S`
-        state.last = msgspec.structs.replace(outcome, when=now)
-        state.failures = 0 if outcome.how == "better" else state.failures + 1
+        state.last = msgspec.structs.replace(result, when=now)
+        state.failures = 0 if result.how == "better" else state.failures + 1
         state.next = now + _pause_s(state.failures)
-        if outcome.how == "died":
+        if result.how == "died":
             _note_death(state, now)
         else:  # it is learned, or was of no use, and would not be tomorrow
             state.waiting = max(0, state.waiting - n_known)
@@ -137,7 +137,7 @@ class _State(msgspec.Struct, kw_only=True):
     failures: Count = 0
     deaths: Annotated[list[Time], Meta(max_length=MOST_DEATHS)] = []  # the last ones
     is_training: bool = False  # when it is read, it says that a daemon died while it trained
-    last: Outcome | None = None
+    last: Result | None = None
 
 
 def _load(path: Path, now: float) -> _State:

@@ -1,12 +1,13 @@
 """`afterword`: the command line. Parses, calls one function of `commands`, turns errors into words.
 
-Imports nothing heavy, so that `afterword --help` answers before the finger leaves Enter.
+Knows what may be typed; knows nothing of what comes of it. Imports nothing heavy, so that
+`afterword --help` answers before the finger leaves Enter.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from afterword_trainer.terminal import (
@@ -207,7 +208,12 @@ def build_parser() -> argparse.ArgumentParser:
         for group in VERBS.values()
         for verb, what in group.items()
     }
+    _add_options(verbs)
+    return parser
 
+
+def _add_options(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
+    """What each verb takes."""
     complete = verbs["complete"]
     complete.add_argument(
         "--prompt", required=True, metavar="TEXT", help="text to go on from; - reads standard input"
@@ -253,7 +259,6 @@ def build_parser() -> argparse.ArgumentParser:
         verbs[verb].add_argument(
             "--json", action="store_true", help="for programs: JSON on standard output"
         )
-    return parser
 
 
 _count = number(1, 100_000, int)

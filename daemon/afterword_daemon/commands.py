@@ -1,6 +1,7 @@
 """The verbs of `afterword`, one function each: options in, lines on the terminal out.
 
-What is shown is laid out by `view`; `--json` writes JSON and nothing else on standard output.
+Knows what to ask of whom, and what to say then; how it looks, `view` knows. `--json` writes JSON
+and nothing else on standard output.
 Each verb imports what it needs when it is called: `status` and `--help` must not wait for numpy.
 """
 
@@ -46,6 +47,9 @@ EXPECTED_ERRORS: tuple[type[Exception], ...] = (
     endpoint.EndpointError,
 )
 NAME = "afterword"  # as the daemon's log calls us
+COMPLETE, DEMO = "afterword complete", "afterword demo"  # documents that no editor has
+PROMPT_CHARACTERS = 8_000  # of a prompt, its last: a second; the network recalls far less
+ENDING_S = 2.0  # a daemon that is ending is gone by then
 
 
 def run(options: argparse.Namespace) -> int:
@@ -207,8 +211,6 @@ def stats_command(options: argparse.Namespace, paths: Paths) -> int:
 
 # -- what it writes ----------------------------------------------------------------------------
 
-PROMPT_CHARACTERS = 8_000  # of a prompt, its last: a second; the network recalls far less
-
 
 def complete_command(options: argparse.Namespace, paths: Paths) -> int:
     """`afterword complete`."""
@@ -275,9 +277,6 @@ def demo_command(paths: Paths) -> int:
 def _first(connection: Connection, text: str) -> str:
     completed = connection.complete(Complete(id=0, document=DEMO, before=text[-PROMPT_CHARACTERS:]))
     return completed.items[0].text if completed.items else ""
-
-
-COMPLETE, DEMO = "afterword complete", "afterword demo"  # documents that no editor has
 
 
 # -- the process -------------------------------------------------------------------------------
@@ -402,9 +401,6 @@ def _is_told(paths: Paths, what: Literal["pause", "resume"], give_up: float) -> 
             raise
         return False
     return True
-
-
-ENDING_S = 2.0  # a daemon that is ending is gone by then
 
 
 # -- setting it up -----------------------------------------------------------------------------

@@ -12,27 +12,26 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 # Who stops to think in the middle of a page is back within it; to pause costs a signal, so nothing
 # is lost if it was too short.
 AWAY_S: Final = 60.0
 STEADY_S: Final = 30.0  # on mains until it counts: who moves house pulls the plug more than once
 SETTLE_S: Final = 300.0  # after waking up: mail, indexes and backups all want to catch up
-JUMP_S: Final = (
-    30.0  # of the wall clock against the other: the machine slept, and no clock drifts so
-)
+# Of the wall clock against the other: the machine slept, for no clock drifts so fast.
+JUMP_S: Final = 30.0
 MOST_PRESSURE: Final = 10.0  # percent of the last ten seconds in which some process had to wait
 MOST_LOAD: Final = 0.5  # processes per core that run or want to, where nothing better is known
 
-Code = Literal["off", "paused", "battery", "saving", "memory", "disk", "woke", "typing", "load"]
+OFF: Final = "off: learning.enable is false"
+PAUSED: Final = "paused; to go on: afterword resume"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """Why not now."""
 
-    code: Code
     sentence: str  # for people, to go on after "learning: "
     again_s: float  # when to look again; it changes no sooner, or somebody tells
     ends: bool = False  # whether what is under way has to end, instead of standing still
@@ -60,38 +59,35 @@ class Facts:
 def obstacle(facts: Facts) -> Reason | None:
     """What is in the way, that which lasts longest first; None: nothing is."""
     if not facts.is_enabled:
-        return Reason(
-            code="off", sentence="off: learning.enable is false", again_s=math.inf, ends=True
-        )
+        return Reason(sentence=OFF, again_s=math.inf, ends=True)
     if facts.is_paused:
-        sentence = "paused; to go on: afterword resume"
-        return Reason(code="paused", sentence=sentence, again_s=math.inf, ends=True)
+        return Reason(sentence=PAUSED, again_s=math.inf, ends=True)
     if facts.mains_s < STEADY_S and not facts.may_use_battery:
-        return Reason(code="battery", sentence="waits for mains power", again_s=60.0)
+        return Reason(sentence="waits for mains power", again_s=60.0)
     if facts.is_saving:
         sentence = "waits until the machine saves power no more"
-        return Reason(code="saving", sentence=sentence, again_s=60.0)
+        return Reason(sentence=sentence, again_s=60.0)
     if facts.memory_free < facts.memory_needed:
-        what = f"waits for {facts.memory_needed >> 20:,} MB of free memory"
-        return Reason(code="memory", sentence=what, again_s=60.0, ends=True)
+        sentence = f"waits for {facts.memory_needed >> 20:,} MB of free memory"
+        return Reason(sentence=sentence, again_s=60.0, ends=True)
     if facts.disk_free < facts.disk_needed:
-        what = f"waits for {facts.disk_needed >> 20:,} MB of free disk"
-        return Reason(code="disk", sentence=what, again_s=60.0, ends=True)
+        sentence = f"waits for {facts.disk_needed >> 20:,} MB of free disk"
+        return Reason(sentence=sentence, again_s=60.0, ends=True)
     if facts.awake_s < SETTLE_S:
         sentence = "waits until the machine has been awake for five minutes"
-        return Reason(code="woke", sentence=sentence, again_s=SETTLE_S - facts.awake_s)
+        return Reason(sentence=sentence, again_s=SETTLE_S - facts.awake_s)
     if facts.quiet_s < AWAY_S:
         sentence = "waits until nobody has typed for a minute"
-        return Reason(code="typing", sentence=sentence, again_s=AWAY_S - facts.quiet_s)
+        return Reason(sentence=sentence, again_s=AWAY_S - facts.quiet_s)
     is_busy = facts.load > MOST_LOAD if facts.pressure is None else facts.pressure > MOST_PRESSURE
     if is_busy:
         # Ten seconds is what the figure looks back on.
-        return Reason(code="load", sentence="waits until the machine is less busy", again_s=15.0)
+        return Reason(sentence="waits until the machine is less busy", again_s=15.0)
     return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Gauges:
     """What the machine tells at one moment; units as in `Facts`."""
 
     on_battery: bool | None  # None: it has no battery
@@ -102,7 +98,7 @@ class Reading:
     disk_free: int
 
 
-def read(folder: Path, *, own_load: float = 0.0, system: Path = Path("/")) -> Reading:
+def read(folder: Path, *, own_load: float = 0.0, system: Path = Path("/")) -> Gauges:
     """Ask the machine; `folder` is on the disk that counts, `own_load` what a child of ours makes.
 
     A battery may take tens of milliseconds to answer, so call it where nobody waits.
@@ -115,7 +111,7 @@ def read(folder: Path, *, own_load: float = 0.0, system: Path = Path("/")) -> Re
     load = os.getloadavg()[0] - own_load
     while not folder.exists():
         folder = folder.parent
-    return Reading(
+    return Gauges(
         # It may be there and not know whether it is charged.
         on_battery=None if battery is None else battery.power_plugged is False,
         is_saving=_text(system / "sys/firmware/acpi/platform_profile").strip() == "low-power",
@@ -142,11 +138,11 @@ class History:
             self._woke = monotonic
         self._ahead_s = ahead_s
 
-    def see(self, reading: Reading, monotonic: float) -> None:
+    def see(self, gauges: Gauges, monotonic: float) -> None:
         """Take up where the power comes from: battery holds at once, mains has to last."""
-        if reading.on_battery is None:
+        if gauges.on_battery is None:
             self._mains_since = -math.inf
-        elif reading.on_battery:
+        elif gauges.on_battery:
             self._mains_since = None
         elif self._mains_since is None:
             self._mains_since = monotonic

@@ -6,6 +6,8 @@ symbol alone, so what is drawn for a position stays the same from one key to the
 paths are stepped as one batch. Knows predictors; knows neither documents nor suggestions.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from afterword_trainer.model.mixing import Mix, Network
 from afterword_trainer.model.predictor import Distribution
@@ -17,13 +19,24 @@ from numpy.typing import NDArray
 class Drawn(Rollout):
     """A continuation drawn at a temperature, one symbol at a time; 0 takes the likeliest."""
 
-    __slots__ = ("_path", "_position", "_seed", "_temperature")
+    __slots__ = ("_kept", "_path", "_position", "_seed", "_temperature")
 
     def __init__(
-        self, predictor: Mix, *, position: int, seed: int, temperature: float, path: int = 1
+        self,
+        predictor: Mix,
+        *,
+        position: int,
+        seed: int,
+        temperature: float,
+        path: int = 1,
+        kept: Sequence[int] = (),
     ) -> None:
-        """`position`: how many symbols stand before it; `path`: which of several draws this is."""
+        """`position`: how many symbols stand before it; `path`: which of several draws this is.
+
+        `kept` are symbols that it begins with in any case, for they were drawn before.
+        """
         super().__init__(predictor)
+        self._kept = kept
         self._position = position
         self._seed = seed
         self._temperature = temperature
@@ -39,12 +52,16 @@ class Drawn(Rollout):
         """Move past a symbol that was typed; False, and of no more use, if a new one is needed."""
         followed = super().follow(symbol)
         self._position += followed
+        self._kept = self._kept[1:]
         return followed
 
     def _draw(self) -> None:
         distribution = self._predictor.distribution()
         position = self._position + len(self.symbols)
-        drawn = draw(distribution, self._temperature, self._seed, self._path, position)
+        if len(self.symbols) < len(self._kept):
+            drawn = self._kept[len(self.symbols)]
+        else:
+            drawn = draw(distribution, self._temperature, self._seed, self._path, position)
         self.symbols.append(drawn)
         self.probabilities.append(float(distribution[drawn]))
 
@@ -68,12 +85,14 @@ def draw_together(
     position: int,
     seed: int,
     temperature: float,
+    kept: Sequence[int] = (),
 ) -> list[Rollout]:
     """The likeliest continuation and others drawn, (step.n_streams,): growing one grows all.
 
+    The first of those drawn begins with what was `kept`.
     `network` is the one that `predictor` asks, at the same place; `step` is of the same model.
     """
-    return _Batch(predictor, network, step, position, seed, temperature).paths
+    return _Batch(predictor, network, step, position, seed, temperature, kept).paths
 
 
 class _Batch:
@@ -87,6 +106,7 @@ class _Batch:
         position: int,
         seed: int,
         temperature: float,
+        kept: Sequence[int],
     ) -> None:
         n = step.n_streams
         self._step = step
@@ -102,6 +122,7 @@ class _Batch:
                 seed=seed,
                 temperature=temperature if i else 0.0,
                 path=i,
+                kept=kept if i == 1 else (),
             )
             for i in range(n)
         ]
@@ -133,9 +154,15 @@ class _Lane(Drawn):
         seed: int,
         temperature: float,
         path: int,
+        kept: Sequence[int],
     ) -> None:
         super().__init__(
-            predictor, position=position, seed=seed, temperature=temperature, path=path
+            predictor,
+            position=position,
+            seed=seed,
+            temperature=temperature,
+            path=path,
+            kept=kept,
         )
         self._batch = batch
 

@@ -46,6 +46,7 @@ class Reason(str, Enum):
     DISABLED = "disabled"
     MANUAL = "manual"
     LONG_LINE = "long-line"
+    NO_TEXT = "no-text"
     NOTHING = "nothing"
     UNSURE = "unsure"
     OVERLAP = "overlap"
@@ -58,7 +59,8 @@ EXPLANATIONS = {
     Reason.DISABLED: "suggestions are switched off for this language (`enable` in the settings)",
     Reason.MANUAL: "suggestions come only when asked for (`trigger` in the settings)",
     Reason.LONG_LINE: "the line is so long that it looks like data, not like writing",
-    Reason.NOTHING: "the model expects the line to end, or too little to save a key",
+    Reason.NO_TEXT: "there is no text yet to go on from",
+    Reason.NOTHING: "nothing that would save a key is probable enough",
     Reason.UNSURE: "the model is not sure enough (`eagerness` in the settings)",
     Reason.OVERLAP: "what would be suggested stands right of the cursor already",
     Reason.SECRET: "it looked like a password or a key",
@@ -287,7 +289,9 @@ class Engine:
         model.take_back(request.document, found)
         trail = yield from model.states.prime(symbols, request.document)
         # 3) What may come?
-        cursor = Cursor(request.document, symbols, trail, self._drawing(request))
+        drawing = self._drawing(request)
+        kept = document.kept if drawing.temperature else ()
+        cursor = Cursor(request.document, symbols, trail, drawing, kept)
         policy, n = self._policy(request), 1
         if request.invoked:
             n = self._n_alternatives(request)
@@ -295,6 +299,8 @@ class Engine:
             rollouts = model.alternatives(cursor, n)
         else:
             rollouts = [model.rollout(cursor)]
+        while len(rollouts[0].symbols) < len(kept):  # however improbable it has become
+            rollouts[0].grow()
         paths: list[_Path] = []
         for rollout in rollouts:
             expected = yield from read(rollout, model, policy)
@@ -303,8 +309,15 @@ class Engine:
         if request.invoked:
             offers, why = _listed(paths, request, policy, n)
         else:
-            offer, why = _offered(paths[0], request, policy)
+            n_kept = len(model.alphabet.decode(kept))
+            offer, why = _offered(paths[0], request, policy, n_kept)
             offers = [offer] if offer else []
+            shown = model.alphabet.encode(offer.suggestion.text) if offer else ()
+            kept = tuple(rollouts[0].symbols[: len(shown)]) if drawing.temperature else ()
+            document.kept = kept
+            cursor = replace(cursor, kept=kept)
+        if why.reason is Reason.NOTHING and not request.before.strip():
+            why = replace(why, reason=Reason.NO_TEXT)
         self._note(request.document, why)
         items = self._items(document, offers, symbols, model)
         # 5) Afterwards: learn whole words, unless the document was closed meanwhile or another
@@ -431,9 +444,19 @@ class _Offer:
     shaped: shaping.Shaped
 
 
-def _offered(path: _Path, request: Complete, policy: Policy) -> tuple[_Offer | None, _Why]:
-    """What of a continuation is worth showing and fits; why there is nothing."""
+def _offered(
+    path: _Path, request: Complete, policy: Policy, n_kept: int
+) -> tuple[_Offer | None, _Why]:
+    """What of a continuation is worth showing and fits; why there is nothing.
+
+    Of what is on the screen already, `n_kept` characters, all stays.
+    """
     suggestion = cut(path.expected, policy)
+    if n_kept > 1 and (suggestion is None or len(suggestion.text) < n_kept):
+        reached = path.expected.reached
+        probability = min(reached[min(n_kept, len(reached) - 1)], 1.0)
+        kept = path.text[:n_kept]
+        suggestion = Suggestion(text=kept, probability=probability, expected_saving=0.0)
     if suggestion:
         offer, why = _fitted(path, suggestion, request)
     else:

@@ -7,6 +7,7 @@ much older than the one in use. Knows both of them and the clock; knows nothing 
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 # 20 MB are written then. What a crash loses of it costs no more than to be told again.
 STORE_S: Final = 300.0
 FORGET_S: Final = 1.0  # the same when something was forgotten: it is to be gone from the disk too
+AGAIN_S: Final = 60.0  # until what was forgotten is read again, if it could not be
 BUSY_S: Final = 1.0  # until the next try, while files wait to be learned
 MOST_CHARACTERS: Final = 400_000  # of files, newest first: two thirds of the memory
 
@@ -50,8 +52,10 @@ class Keeping:
         self._has_work = has_work
         self._saved = saved
         self._reading = Reading(paths, self._heard)
-        self._forgotten: Forgotten | None = None
-        self._look: tuple[Settings, bool] | None = None
+        self._forgotten: Forgotten | None = None  # None: it cannot be told what is
+        self._next_try = 0.0  # to read that
+        self._wanted: tuple[Settings, bool] | None = None  # as `watch` was told
+        self._removed = False  # a folder is watched no more, and its files are to be gone soon
         self._storing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,15 +67,30 @@ class Keeping:
     @property
     def problem(self) -> str:
         """Why nothing is watched that should be; "" if all is well."""
-        return self._reading.problem
+        return _UNREADABLE if self._forgotten is None else self._reading.problem
+
+    @property
+    def must_forget(self) -> bool:
+        """Whether something is still to be forgotten before the next answer."""
+        library = self._library()
+        return library is not None and library.must_forget
 
     def watch(self, settings: Settings, *, is_paused: bool) -> None:
         """Watch what is set, or nothing while learning is paused or off; of the memory in use."""
-        self._look = settings, is_paused
+        if self._wanted:
+            self._removed |= not {*self._wanted[0].watch} <= {*settings.watch}
+        self._wanted = settings, is_paused
         library = self._library()
-        is_off = is_paused or not settings.learning.enable
-        # Without any folder somebody has to tell once that the files of before are gone.
-        if library is None or is_off or not (settings.watch or library.has_files):
+        # Nobody could tell what is to be left alone.
+        is_off = is_paused or not settings.learning.enable or self._forgotten is None
+        if library is None or is_off:
+            if library:
+                library.drop()
+            self._reading.watch(None)
+            return
+        # Without any folder somebody has to tell once that the files of before are gone, and to
+        # hear that they are gone from the disk.
+        if not (settings.watch or library.has_files or not library.is_stored):
             self._reading.watch(None)
             return
         self._reading.watch(
@@ -85,20 +104,24 @@ class Keeping:
         )
 
     def look_for_forgotten(self) -> bool:
-        """Have the memory forget what the user had forgotten since the last look; whether any."""
-        if self._forgotten is None:
-            self._forgotten = self._load_forgotten()
-            is_news = bool(self._forgotten)
-        elif is_news := self._forgotten.is_outdated():
-            self._forgotten = self._load_forgotten()
-        library = self._library()
-        if not (is_news and library and self._forgotten):
+        """Have the memory forget what the user had forgotten since the last look; whether that is
+        something else by now.
+        """
+        before = self._forgotten
+        if before is None and time.monotonic() < self._next_try:
             return False
-        if library.forget(self._forgotten.holds):
+        if before is not None and not before.is_outdated():
+            return False
+        self._forgotten = now = self._load_forgotten()
+        self._next_try = time.monotonic() + AGAIN_S
+        library = self._library()
+        if library and now and library.forget(now.holds):
             self._has_work()
             self._store_in(FORGET_S)
+        if (before is None) != (now is None):
+            self._watch_again()
         self._reading.rescan()
-        return True
+        return before is not None or bool(now)
 
     def rested(self) -> None:
         """All that waited is learned, or enough of it: go on listening."""
@@ -128,7 +151,7 @@ class Keeping:
                 return
             case Saved():
                 # It may have been on its way while somebody had it forgotten.
-                if self._forgotten and self._forgotten.holds(message.path):
+                if self._forgotten is None or self._forgotten.holds(message.path):
                     library.gone(message.number, message.path)
                 else:
                     library.saved(message.number, message.path, message.text)
@@ -138,11 +161,17 @@ class Keeping:
             case Settled():
                 away = [one.path for one in self.folders if one.mode in ("away", "missing")]
                 library.settled(away)
-                if self._look:
-                    self.watch(self._look[0], is_paused=self._look[1])
+                if self._removed:
+                    self._removed = False
+                    self._store_in(FORGET_S)
         self._reading.listen(library.has_room)
         self._has_work()
         self._store_in(STORE_S)
+
+    def _watch_again(self) -> None:
+        """Something has changed on which it depends whether, and what, is to be watched."""
+        if self._wanted:
+            self.watch(self._wanted[0], is_paused=self._wanted[1])
 
     def _load_forgotten(self) -> Forgotten | None:
         """None if it cannot be told what is; then nothing is learned of any file."""
@@ -185,3 +214,7 @@ class Keeping:
             return
         if number := library.stored(point):
             self._reading.stored(number)
+        self._watch_again()
+
+
+_UNREADABLE = "what was forgotten cannot be told, so nothing is read; see: afterword doctor"

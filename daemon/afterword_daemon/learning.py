@@ -27,9 +27,9 @@ from afterword_trainer.paths import Paths
 from msgspec import Meta
 
 from afterword_daemon import conditions, discreet
-from afterword_daemon.backlog import HOUR_S, Backlog, Outcome
+from afterword_daemon.backlog import HOUR_S, Backlog, Result
 from afterword_daemon.child import Child, ChildError, Usage
-from afterword_daemon.conditions import Facts, History, Reading, Reason, obstacle
+from afterword_daemon.conditions import Facts, Gauges, History, Reason, obstacle
 from afterword_daemon.config import Settings
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Machine(Protocol):
     async def elsewhere(self, work: Callable[[], None]) -> None:
         """Do what a disk may keep waiting."""
 
-    async def read(self, folder: Path, own_load: float) -> Reading: ...
+    async def read(self, folder: Path, own_load: float) -> Gauges: ...
     def start(
         self, command: Sequence[str], *, log: Path, environment: Mapping[str, str]
     ) -> Worker: ...
@@ -121,7 +121,7 @@ class ThisMachine:
     async def elsewhere(self, work: Callable[[], None]) -> None:
         await asyncio.to_thread(work)
 
-    async def read(self, folder: Path, own_load: float) -> Reading:
+    async def read(self, folder: Path, own_load: float) -> Gauges:
         return await asyncio.to_thread(conditions.read, folder, own_load=own_load)
 
     def start(self, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Worker:
@@ -151,7 +151,7 @@ class Learning:
         self._limits = limits
         self._machine: Machine = machine or ThisMachine()
         self._history = History(self._machine.monotonic(), self._machine.wall())
-        self._reading: Reading | None = None
+        self._gauges: Gauges | None = None
         self._read_at = -math.inf
         self._typed_at = -math.inf
         self._backlog = Backlog(paths.data / NAME, self._machine.wall())
@@ -247,9 +247,9 @@ class Learning:
         self._history.tick(now, machine.wall())
         if now - self._typed_at >= conditions.AWAY_S and now - self._read_at >= LOOK_S:
             own_load = self._rate if self._worker else 0.0
-            self._reading = await machine.read(self._paths.data, own_load)
+            self._gauges = await machine.read(self._paths.data, own_load)
             self._read_at = now = machine.monotonic()
-            self._history.see(self._reading, now)
+            self._history.see(self._gauges, now)
         facts = Facts(
             is_enabled=self._settings.learning.enable,
             is_paused=self._is_paused,
@@ -257,16 +257,16 @@ class Learning:
             awake_s=self._history.awake_s(now),
             quiet_s=machine.monotonic() - self._typed_at,
         )
-        if reading := self._reading:
+        if gauges := self._gauges:
             facts = replace(
                 facts,
                 mains_s=self._history.mains_s(now),
-                is_saving=reading.is_saving,
-                pressure=reading.pressure,
-                load=reading.load,
-                memory_free=reading.memory_free,
+                is_saving=gauges.is_saving,
+                pressure=gauges.pressure,
+                load=gauges.load,
+                memory_free=gauges.memory_free,
                 memory_needed=memory_needed,
-                disk_free=reading.disk_free,
+                disk_free=gauges.disk_free,
                 disk_needed=self._limits.disk,
             )
         return obstacle(facts)
@@ -303,7 +303,7 @@ class Learning:
     async def _train(self) -> None:
         """From the start of a child to its end."""
         backlog, machine = self._backlog, self._machine
-        n_known, heard = backlog.waiting, _Heard()
+        n_known, said = backlog.waiting, _Said()
         backlog.begin(machine.wall())
         if not await self._save():
             backlog.interrupt()
@@ -316,22 +316,22 @@ class Learning:
                 environment=environment(self._paths),
             )
         except (ChildError, StateError) as error:
-            end = Outcome(how="died", sentence=str(error))
+            end = Result(how="died", sentence=str(error))
         else:
             self._given_up = ""
             self._enter("training", "")
             try:
-                end = await self._attend(worker, heard)
+                end = await self._attend(worker, said)
             finally:
                 await worker.end(HURRY_S)
                 worker.close()
                 self._worker = None
         logger.info("training ended: %s", end.how)
-        backlog.conclude(end, n_known - heard.n_left, machine.wall())
+        backlog.conclude(end, n_known - said.n_left, machine.wall())
         self._note(Progress(phase="ended", share=1.0, detail=end.sentence))
         await self._save()
 
-    async def _attend(self, worker: Worker, heard: "_Heard") -> Outcome:
+    async def _attend(self, worker: Worker, said: "_Said") -> Result:
         """Let the child work in slices, as much as it may, until it has ended."""
         machine, limits = self._machine, self._limits
         cpu_s = running_s = 0.0
@@ -342,7 +342,7 @@ class Learning:
             reason = await self._obstacle(limits.memory_to_go_on)
             now = machine.monotonic()
             if self._given_up:
-                reason = Reason(code="off", sentence=self._given_up, again_s=0.0, ends=True)
+                reason = Reason(sentence=self._given_up, again_s=0.0, ends=True)
             if reason:
                 worker.stop()
                 self._enter("halted", reason.sentence)
@@ -350,7 +350,7 @@ class Learning:
                 left_s = halted_at + PATIENCE_S - now
                 if reason.ends or left_s <= 0:
                     await worker.end(GRACE_S)
-                    return Outcome(how="put-off", sentence=reason.sentence)
+                    return Result(how="put-off", sentence=reason.sentence)
                 await self._sleep(min(reason.again_s, left_s))
                 continue
             halted_at = None
@@ -367,26 +367,20 @@ class Learning:
             try:
                 usage = await worker.measure()
             except ChildError as error:
-                return Outcome(how="died", sentence=str(error))
+                return Result(how="died", sentence=str(error))
             if usage:
                 # What it did not use is not saved up for later: there is no burst.
                 paid_at = now + max(0.0, usage.cpu_s - cpu_s) / self._rate
                 cpu_s = max(cpu_s, usage.cpu_s)
 
             # 3) what it says, and whether it has gone too far
-            heard.take(worker.records())
-            self._enter("training", "", heard.share)
-            if usage and usage.resident > limits.memory:
-                return Outcome(
-                    how="died",
-                    sentence=f"training was ended: it took {usage.resident >> 20:,} MB of memory, "
-                    f"where {limits.memory >> 20:,} are the most",
-                )
-            if cpu_s > limits.cpu_s or running_s > limits.running_s:
-                return Outcome(how="died", sentence="training was ended: it found no end by itself")
+            said.take(worker.records())
+            self._enter("training", "", said.share)
+            if excess := _excess(limits, usage, cpu_s, running_s):
+                return Result(how="died", sentence=f"training was ended: {excess}")
         while records := worker.records():
-            heard.take(records)
-        return _end(worker.exit_code(), heard, self._paths)
+            said.take(records)
+        return _end(worker.exit_code(), said, self._paths)
 
     # -- what is told and written --------------------------------------------------------------
 
@@ -394,9 +388,9 @@ class Learning:
         """State and sentence, as `status` has them."""
         settings, backlog = self._settings, self._backlog
         if not settings.learning.enable:
-            return "off", "off: learning.enable is false"
+            return "off", conditions.OFF
         if self._is_paused:
-            return "paused", "paused; to go on: afterword resume"
+            return "paused", conditions.PAUSED
         if not settings.watch:
             return "off", "no folder is watched; to name one: afterword watch add FOLDER"
         if self._worker:
@@ -455,7 +449,7 @@ class _Updated(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class _Heard:
+class _Said:
     """What a child has said so far. What is not understood is passed over."""
 
     share: float = 0.0
@@ -476,22 +470,34 @@ class _Heard:
         return self.updated.n_left if self.updated else 0
 
 
-def _end(code: int | None, heard: _Heard, paths: Paths) -> Outcome:
+def _excess(limits: Limits, usage: Usage | None, cpu_s: float, running_s: float) -> str:
+    """How a child has gone too far; "" if it has not."""
+    if usage and usage.resident > limits.memory:
+        return (
+            f"it took {usage.resident >> 20:,} MB of memory, "
+            f"where {limits.memory >> 20:,} are the most"
+        )
+    if cpu_s > limits.cpu_s or running_s > limits.running_s:
+        return "it found no end by itself"
+    return ""
+
+
+def _end(code: int | None, said: _Said, paths: Paths) -> Result:
     """What came of a child that has ended by itself."""
     if code == GAVE_WAY:
-        return Outcome(how="died", sentence="training gave way, as there was no room beside others")
+        return Result(how="died", sentence="training gave way, as there was no room beside others")
     if code:
         how = f"by signal {-code}" if code < 0 else f"with code {code}"
         log = paths.logs / ERRORS
-        return Outcome(how="died", sentence=f"training ended {how}; see {log}")
-    updated = heard.updated
+        return Result(how="died", sentence=f"training ended {how}; see {log}")
+    updated = said.updated
     if not updated:
-        return Outcome(how="died", sentence="training ended and did not say what came of it")
+        return Result(how="died", sentence="training ended and did not say what came of it")
     verdict, model = updated.verdict, updated.id or ""
     if not verdict:
         sentence = f"{model} is in use" if model else "there was nothing new to learn"
-        return Outcome(how="better" if model else "no-better", model=model, sentence=sentence)
-    return Outcome(
+        return Result(how="better" if model else "no-better", model=model, sentence=sentence)
+    return Result(
         how="better" if verdict.accepted else "no-better",
         sentence=verdict.sentence,
         model=model,

@@ -69,8 +69,10 @@ class Library:
 
     @property
     def has_files(self) -> bool:
-        """Whether anything of a saved file is known."""
-        return any(not is_unsaved(key) for key in self._remembered.memory.documents())
+        """Whether anything of a saved file is known, or will be."""
+        known = {key for key in self._remembered.memory.documents() if not is_unsaved(key)}
+        gone = {path for path, text in self._waiting.items() if text is None}
+        return bool(known - gone) or len(gone) < len(self._waiting)
 
     @property
     def is_stored(self) -> bool:
@@ -80,12 +82,14 @@ class Library:
     # -- what is told --------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Another reader tells, and numbers what it tells from one on."""
+        """Another reader tells, or none does; it numbers what it tells from one on."""
         self._told = self._told._replace(reader=self._told.reader + 1, number=0)
-        self._doubtful = set()
 
     def doubt(self) -> None:
-        """The reader tells everything anew; what it does not tell until `settled` is gone."""
+        """The reader tells everything anew; what is not told until `settled` is gone.
+
+        If it dies meanwhile, the next one goes on where it was.
+        """
         self._doubtful = {
             path for path in self._remembered.memory.documents() if not is_unsaved(path)
         }
@@ -100,6 +104,13 @@ class Library:
         """Have the memory forget a file, soon."""
         self._wait(path, None)
         self._told = self._told._replace(number=number)
+
+    def drop(self) -> None:
+        """Learn nothing of what waits. It does not count as stored: the next reader tells it."""
+        waiting = self._waiting.items()
+        self._waiting = OrderedDict((path, None) for path, text in waiting if text is None)
+        self._n_waiting = 0
+        self.begin()
 
     def forget(self, holds: Callable[[str], bool]) -> bool:
         """Have the memory forget the files for which that is true, before all else; whether any."""

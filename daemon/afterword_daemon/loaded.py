@@ -41,13 +41,11 @@ class Loaded:
     @property
     def about(self) -> "About":
         """What is told of it."""
-        bundle = self.bundle
+        bundle, model = self.bundle, None
+        if bundle:
+            model = Model(id=bundle.id, created=bundle.created, scores=dict(bundle.scores))
         return About(
-            model=Model(id=bundle.id, created=bundle.created, scores=dict(bundle.scores))
-            if bundle
-            else None,
-            model_notice=self.model_notice,
-            settings_notice=self.settings_notice,
+            model=model, model_notice=self.model_notice, settings_notice=self.settings_notice
         )
 
 

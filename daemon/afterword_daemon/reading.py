@@ -69,6 +69,7 @@ class Reading:
         self._look: Look | None = None
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()  # of readers that were told to end
         self._may_tell = asyncio.Event()
         self._may_tell.set()
 
@@ -79,7 +80,7 @@ class Reading:
         self._look = look
         if look is None:
             self._stop()
-        elif self._task is None or self._task.done():
+        elif self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._keep())
         else:
             # Of folders that are watched no more nothing will be said.
@@ -111,14 +112,15 @@ class Reading:
     async def close(self) -> None:
         """End it."""
         self._look = None
-        task = self._task
         self._stop()
-        if task:
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _stop(self) -> None:
         if self._task:
+            self._ending.add(self._task)
+            self._task.add_done_callback(self._ending.discard)
             self._task.cancel()
+            self._task = None
         self.folders = {}
         self.problem = ""
 
@@ -129,6 +131,8 @@ class Reading:
 
     async def _keep(self) -> None:
         """Have one, and another one if it dies."""
+        while self._ending:  # two of them would write one index
+            await asyncio.wait(self._ending)
         n_deaths = 0
         while True:
             began = time.monotonic()
@@ -166,8 +170,10 @@ class Reading:
             self._say(look)
             await self._hear(process)
         finally:
-            self._process = None
-            await _end(process)
+            try:
+                await _end(process)
+            finally:
+                self._process = None
 
     async def _hear(self, process: Process) -> None:
         assert process.stdout

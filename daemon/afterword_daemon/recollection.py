@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from afterword_trainer import secrets
 from afterword_trainer.model.alphabet import N_BYTES, Alphabet
-from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.memory import Memory, overwritten
 from afterword_trainer.model.predictor import Symbols
 from numpy.typing import NDArray
 
@@ -124,7 +124,9 @@ class Recollection:
             if text is None:
                 self._slices = self._memory.forget_in_slices(key)
             else:
-                self._slices = self._memory.learn_in_slices(key, self._alphabet.encode(text))
+                self._slices = self._memory.learn_in_slices(
+                    key, overwritten(self._alphabet.encode(text))
+                )
                 self._at_hand = key
             next(self._slices, _DONE)
             return True
@@ -233,7 +235,7 @@ class Found(NamedTuple):
 
 
 def secrets_around(before: str, after: str) -> list[Found]:
-    """Secrets near the cursor between `before` and `after`; what is in their lines is not taught."""
+    """Secrets near a cursor between `before` and `after`; nothing in their lines is taught."""
     left = _near(before)
     text, n = left + after[:_NEAR], len(left)
     return [

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import Bundle
-from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.memory import Memory, overwritten
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.predictor import Symbols, prime
 from afterword_trainer.model.step import (
@@ -46,12 +46,16 @@ class Document:
     is_passed_over: bool = False  # what has come since is not to be learned
     offered: list[Symbols] = field(default_factory=list)
     items: "list[Shown]" = field(default_factory=list)
+    kept: tuple[int, ...] = ()  # of what is on the screen and was drawn: symbols not typed yet
     secrets: frozenset[int] = frozenset()  # hashes of those around the cursor
 
     def see(self, symbols: Symbols) -> None:
         """Take note of the text, and of what at its end was typed and is still to be learned."""
         change = typed(self.symbols, symbols, self.offered)
         self.symbols = symbols
+        n_kept = change[1] if change and not change[0] else 0
+        is_typed_along = bool(n_kept) and tuple(symbols[-n_kept:].tolist()) == self.kept[:n_kept]
+        self.kept = self.kept[n_kept:] if is_typed_along or change == (0, 0) else ()
         if change is None or self.is_passed_over:
             self.n_typed, self.is_passed_over = 0, False
             return
@@ -96,6 +100,7 @@ class Cursor:
     symbols: Symbols  # up to the cursor
     trail: Trail
     drawing: Drawing
+    kept: tuple[int, ...] = ()  # symbols that a drawn continuation begins with in any case
 
     @property
     def place(self) -> Mix:
@@ -115,6 +120,7 @@ class Cursor:
             position=len(self.symbols) + len(typed_next),
             seed=self.drawing.seed,
             temperature=self.drawing.temperature,
+            kept=() if typed_next else self.kept,
         )
 
 
@@ -182,11 +188,12 @@ class Served:
 
     def symbols(self, path: str, language: str, before: str) -> Symbols:
         """What is primed: the header, and the text before the cursor, or the end of it."""
-        text = _end(self.alphabet.encode(_end(before)))  # a character is one symbol or more
+        # A character is one symbol or more.
+        text = _end(overwritten(self.alphabet.encode(_end(before))))
         # Before the middle of a text too: it never did harm from 128 symbols on, and saved 0.01
         # bits a symbol at 128 and 0.004 at 256.
         header = self.alphabet.header(path, language)
-        return np.concatenate([header, text])
+        return overwritten(np.concatenate([header, text]))
 
     def document(self, name: str) -> Document:
         """What is known of a document."""
@@ -222,6 +229,7 @@ class Served:
             position=len(cursor.symbols),
             seed=cursor.drawing.seed,
             temperature=cursor.drawing.temperature or _TEMPERATURE_OF_ALTERNATIVES,
+            kept=cursor.kept,
         )
         # The first of those drawn is the one that is drawn alone.
         return [*drawn, likeliest] if cursor.drawing.temperature else [likeliest, *drawn]
@@ -261,6 +269,7 @@ class Served:
         for one in found:
             if not one.is_ahead and hash(one.secret) not in before:
                 self.recollection.take_back(name, one.secret)
+                document.kept = ()
                 self.epoch += 1
 
     def drop(self) -> None:
@@ -276,6 +285,7 @@ class Served:
         self.prepared.pop(name, None)
         if self._taught == name:
             self.teaching = iter(())
+        self.ahead = iter(())  # perhaps of this document, and it has its text
         self.states.forget(name)
         self.recollection.close(name)
 

@@ -307,7 +307,7 @@ class Server:
         for request in session.requests.values():
             request.unwanted = "cancelled"
         for document in session.documents:
-            self._close(document)
+            self._engine.close(document)
         self._has_work.set()
         if self._clients:
             return
@@ -328,6 +328,15 @@ class Server:
 
     def _dispatch(self, client: Client, message: ToDaemon) -> None:
         session = self._clients[client]
+        if isinstance(message, Complete | Remember | Close):
+            # Two editors may have one file open, with different text in it.
+            name = _name(client, message.document)
+            message = msgspec.structs.replace(message, document=name)
+            if name in session.forgotten:
+                if isinstance(message, Remember):
+                    return
+                if isinstance(message, Complete):
+                    message = msgspec.structs.replace(message, learn=False)
         match message:
             case Complete():
                 self._complete(client, session, message)
@@ -360,13 +369,10 @@ class Server:
         if document not in session.documents:
             return
         del session.documents[document]
+        session.forgotten.discard(document)
         session.cancel(document)
-        self._close(document)
+        self._engine.close(document)
         self._has_work.set()
-
-    def _close(self, document: str) -> None:
-        if not any(document in session.documents for session in self._clients.values()):
-            self._engine.close(document)
 
     def _tell(self, message: Changed) -> None:
         for client in list(self._clients):
@@ -399,6 +405,9 @@ class Server:
         message, client = request.message, request.client
         try:
             async with request.session.turn:
+                while self._keeping.must_forget:
+                    self._work_once()
+                    await asyncio.sleep(0)
                 completed = await self._engine.complete(message, lambda: bool(request.unwanted))
             client.send(completed)
             self._answers.add(completed.reason or "shown", time.perf_counter() - request.since)
@@ -456,17 +465,14 @@ class Server:
             case "stats":
                 facts = self._engine.stats()
             case "why":
-                facts = self._engine.why(ask.document)
+                facts = self._engine.why(_name(client, ask.document))
             case "pause" | "resume":
                 self._keep_task(self._pause(client, ask))
                 return
             case "reload":
                 self._keep_task(self._reload())
             case "forget":
-                for session in self._clients.values():
-                    session.cancel(ask.document)  # it could learn what was typed before
-                self._engine.close(ask.document)
-                self._has_work.set()
+                self._forget(ask.document)
             case "clear-stats":
                 self._engine.clear_stats()
             case "drain" | "stop":
@@ -474,6 +480,16 @@ class Server:
                 self.end("asked by a client")
                 return
         client.send(Told(id=ask.id, facts=facts))
+
+    def _forget(self, document: str) -> None:
+        """Forget what anybody has in a document; no more is learned until it is opened anew."""
+        for client, session in self._clients.items():
+            name = _name(client, document)
+            if name in session.documents:
+                session.cancel(name)  # it could learn what was typed before
+                session.forgotten.add(name)
+                self._engine.close(name)
+        self._has_work.set()
 
     async def _pause(self, client: Client, ask: Ask) -> None:
         """At once, and for the daemons after this one too."""
@@ -644,6 +660,11 @@ class Server:
         self._change()
 
 
+def _name(client: Client, document: str) -> str:
+    """Of a document that a client has open, as the engine knows it."""
+    return f"{client.number} {document}"
+
+
 def _remembered(paths: Paths, loaded: Loaded) -> Remembered | None:
     """The memory as it was stored, if it fits the model."""
     if loaded.bundle is None:
@@ -658,6 +679,7 @@ class _Session:
 
     requests: "dict[int, _Request]" = field(default_factory=dict)  # by their ids
     documents: dict[str, None] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)  # of those, until they are opened anew
     # One request of each client at a time: who asks many waits for itself, and others for one.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 

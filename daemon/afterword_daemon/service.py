@@ -22,6 +22,7 @@ PASSED_ON = (
     *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"),
 )
 COMMAND = (sys.executable, "-m", "afterword_daemon.cli", "run", "--stay")
+TIMEOUT_S = 20.0  # systemctl waits for what it stops; the daemon takes a second at most
 
 
 class ServiceError(Exception):
@@ -166,7 +167,6 @@ def _try(command: Sequence[str]) -> str:
 # -- systemd -----------------------------------------------------------------------------------
 
 UNIT = "afterword.service"
-TIMEOUT_S = 20.0  # systemctl waits for what it stops; the daemon takes a second at most
 BUSY = 75  # exit code of `afterword run` where another daemon serves already (EX_TEMPFAIL)
 
 # Each line holds in a unit of the user's own, without any privilege. Left out, because there they

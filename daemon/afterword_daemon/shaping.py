@@ -45,6 +45,8 @@ def shape(
     text, replaces = _beside(text, after)
     if not text:
         return Misfit.OVERLAP
+    if not (before + text).strip():
+        return Misfit.NOTHING  # blanks after nothing but blanks are no indentation
     text = without_trailing_blanks(text, line, goes_on=goes_on)
     if len(text) < _FEWEST:
         return Misfit.NOTHING

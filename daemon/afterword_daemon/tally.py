@@ -13,11 +13,21 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final
 
 from afterword_trainer import durable
 
-Event = Literal["shown", "accepted", "partly", "rejected"]
+from afterword_daemon.protocol import MAX_CHARACTERS, Event
+
+EDGES: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # where bins begin
+ENOUGH: Final = 200  # shown: an hour or two; below it nothing is corrected
+TRUST: Final = 50  # imagined suggestions per bin that came true as stated
+FADE: Final = 1000  # suggestions per bin that count; older ones fade, for habits change
+SAVE_S: Final = 60.0  # a disk is asked once a minute, and a crash loses no more
+MOST_OPEN: Final = 512  # offers whose end is waited for; more is a client that tells of none
+MOST_DAYS: Final = 400  # a year to look back at
+MOST_BYTES: Final = 1 << 20  # of the file; `MOST_DAYS` take a twentieth of it
+VERSION: Final = 1
 
 
 @dataclass(slots=True)
@@ -39,7 +49,7 @@ class Tally:
         self._path = path
         self._clock = clock
         self._days: dict[str, Day] = {}
-        self._bins = [_Bin() for _ in _EDGES]
+        self._bins = [_Bin() for _ in EDGES]
         self._open: OrderedDict[str, _Offer] = OrderedDict()  # by the suggestion's id
         self._changed = False
         self._saved = clock()  # when
@@ -51,7 +61,7 @@ class Tally:
     def offered(self, suggestion: str, probability: float) -> None:
         """A suggestion went out, and is `probability` likely to be what comes next."""
         self._open.setdefault(suggestion, _Offer(probability))
-        if len(self._open) > _MOST_OPEN:
+        if len(self._open) > MOST_OPEN:
             self._open.popitem(last=False)
 
     def count(self, suggestion: str, event: Event, characters: int = 0) -> None:
@@ -76,7 +86,7 @@ class Tally:
                 offer.settled = True
                 day.rejected += 1
         # A client may count what it will; a suggestion is no longer than this.
-        day.characters += min(max(characters, 0), _MOST_CHARACTERS)
+        day.characters += min(max(characters, 0), MAX_CHARACTERS)
         self._changed = True
 
     def gate(self, min_probability: float) -> float:
@@ -87,7 +97,7 @@ class Tally:
         or by a quarter up: people do not take every right suggestion, and what is never shown
         could never prove itself again.
         """
-        if sum(bin.shown for bin in self._bins) < _ENOUGH or not min_probability:
+        if sum(bin.shown for bin in self._bins) < ENOUGH or not min_probability:
             return min_probability
         stated_below, accepted_below = 0.0, 0.0
         stated, accepted = 1.0, 1.0
@@ -95,7 +105,7 @@ class Tally:
             if not bin.shown:
                 continue
             stated = bin.stated / bin.shown
-            accepted = (bin.accepted + _TRUST * stated) / (bin.shown + _TRUST)
+            accepted = (bin.accepted + TRUST * stated) / (bin.shown + TRUST)
             if accepted >= min_probability:
                 break
             stated_below, accepted_below = stated, max(accepted, accepted_below)
@@ -122,7 +132,7 @@ class Tally:
     def clear(self) -> None:
         """Forget all counts, on disk too. Raises durable.StateError."""
         self._days.clear()
-        self._bins = [_Bin() for _ in _EDGES]
+        self._bins = [_Bin() for _ in EDGES]
         self._changed = False
         self._edition += 1
         if self._path:
@@ -136,7 +146,7 @@ class Tally:
         durable.StateError. Whatever is counted, saved or cleared here meanwhile, what comes last
         is what is stored in the end.
         """
-        if not self._path or not self._changed or self._clock() - self._saved < _SAVE_S:
+        if not self._path or not self._changed or self._clock() - self._saved < SAVE_S:
             return None
         return self._store(self._path)
 
@@ -150,9 +160,9 @@ class Tally:
         self._saved = self._clock()  # a full disk is asked once a minute, not at every key
         self._changed = False
         self._edition = edition = self._edition + 1
-        kept = dict(sorted(self._days.items())[-_MOST_DAYS:])
+        kept = dict(sorted(self._days.items())[-MOST_DAYS:])
         value = {
-            "version": _VERSION,
+            "version": VERSION,
             "days": {day: asdict(counts) for day, counts in kept.items()},
             "bins": [asdict(bin) for bin in self._bins],
         }
@@ -172,8 +182,8 @@ class Tally:
 
     def _load(self, path: Path) -> None:
         try:
-            value = json.loads(durable.read(path, at_most=_MOST_BYTES))
-            if value["version"] != _VERSION or len(value["bins"]) != len(_EDGES):
+            value = json.loads(durable.read(path, at_most=MOST_BYTES))
+            if value["version"] != VERSION or len(value["bins"]) != len(EDGES):
                 return
             days = {str(day): Day(**_counts(counts)) for day, counts in value["days"].items()}
             bins = [_Bin(**_counts(bin)) for bin in value["bins"]]
@@ -186,7 +196,7 @@ class Tally:
         return self._days.setdefault(day, Day())
 
     def _bin(self, probability: float) -> "_Bin":
-        return self._bins[bisect(_EDGES, probability) - 1]
+        return self._bins[bisect(EDGES, probability) - 1]
 
 
 @dataclass(slots=True)
@@ -206,10 +216,10 @@ class _Bin:
     stated: float = 0.0  # sum of the probabilities
 
     def add(self, probability: float) -> None:
-        """Count one more; the oldest fade, for habits change."""
-        if self.shown >= _MEMORY:
+        """Count one more; the oldest fade."""
+        if self.shown >= FADE:
             self.shown, self.accepted, self.stated = (
-                count * (1 - 1 / _MEMORY) for count in (self.shown, self.accepted, self.stated)
+                count * (1 - 1 / FADE) for count in (self.shown, self.accepted, self.stated)
             )
         self.shown += 1
         self.stated += probability
@@ -220,15 +230,3 @@ def _counts(value: Any) -> dict[str, Any]:
     if not all(isinstance(n, int | float) and 0 <= n < 1e15 for n in value.values()):
         raise ValueError("no counts")
     return dict(value)
-
-
-_EDGES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # where bins begin
-_ENOUGH = 200  # shown: an hour or two; below it nothing is corrected
-_TRUST = 50  # imagined suggestions per bin that came true as stated
-_MEMORY = 1000  # suggestions per bin that count, the rest has faded
-_SAVE_S = 60.0
-_MOST_OPEN = 512  # offers whose end is waited for
-_MOST_CHARACTERS = 1000  # of one suggestion; config allows no more
-_MOST_DAYS = 400  # a year to look back at
-_MOST_BYTES = 1 << 20
-_VERSION = 1

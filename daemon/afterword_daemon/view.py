@@ -78,7 +78,8 @@ def status(daemon: Status, now: float) -> Iterator[str]:
     yield _fact("memory", memory(daemon))
     yield _fact("network", network(daemon))
     yield from watched(daemon.watched)
-    yield from learning(daemon.learning, now)
+    if daemon.watched:
+        yield from learning(daemon.learning, now)
     for name, path in daemon.files.items():
         yield _fact(name, painted(path, FAINT))
     if daemon.detail:
@@ -103,14 +104,19 @@ def watched(folders: Sequence[Watched]) -> Iterator[str]:
 def learning(facts: Mapping[str, Any], now: float) -> Iterator[str]:
     """What the training of the weights is about, and what the last one brought."""
     state = facts.get("state", "off")
-    told = {
-        "idle": "all that was saved is in the memory, and nothing waits for the weights",
-        "training": f"training, {100 * (facts.get('share') or 0):.0f} %",
-    }.get(state) or str(facts.get("detail") or state)
+    waiting = facts.get("waiting_characters", 0)
+    if state == "training":
+        told = f"training, {100 * (facts.get('share') or 0):.0f} %"
+    elif state == "idle":
+        told = "nothing waits for the weights"
+        if waiting:
+            told = f"{waiting:,} characters wait for more to come, and then for the weights"
+    else:
+        told = str(facts.get("detail") or state)
+        if waiting:
+            told += f"; {waiting:,} characters wait for the weights"
     if next_s := facts.get("next"):
         told += f", again in {span(next_s - now)}"
-    if waiting := facts.get("waiting_characters"):
-        told += f"; {waiting:,} characters wait for the weights"
     yield _fact("learning", told)
     if last := facts.get("last"):
         when = datetime.fromtimestamp(last.get("when", 0), timezone.utc).isoformat()

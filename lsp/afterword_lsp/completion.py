@@ -4,6 +4,7 @@ Pure functions over documents, the daemon's messages and LSP's types; knows no p
 and no order of events.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -85,7 +86,7 @@ def request(
     spot: Spot,
     begin: Place,
     *,
-    uri: str,
+    name: str,
     path: str,
     language: str,
     indentation: str,
@@ -96,7 +97,7 @@ def request(
     """What could come at `spot`, given the text from `begin`, its anchor; the id is yet to be."""
     return protocol.Complete(
         id=0,
-        document=uri,
+        document=name,
         path=path,
         language=language,
         before=plain(document.between(begin, spot.start) + spot.typed)[-protocol.MAX_BEFORE :],
@@ -203,6 +204,13 @@ def path_of(uri: str, folders: tuple[str, ...]) -> str:
     else:
         parts = parts[-2:]
     return plain("/".join(parts).lstrip("/"))[-protocol.MAX_PATH :]
+
+
+def name_of(uri: str) -> str:
+    """The name that the daemon knows a document by: the URI, or what stands for a very long one."""
+    if len(uri) <= protocol.MAX_NAME and plain(uri) == uri:
+        return uri
+    return hashlib.blake2b(uri.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def language_of(name: str) -> str:

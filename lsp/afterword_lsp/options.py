@@ -75,7 +75,7 @@ def parse(settings: object) -> tuple[Options, tuple[str, ...]]:
             wanted, check = _CHECKS[name]
             try:
                 good[name] = check(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):  # a number of 400 digits
                 mistakes.append(f'"{name}" must be {wanted}')
     return Options(**good), tuple(mistakes)
 

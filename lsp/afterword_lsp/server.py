@@ -18,7 +18,14 @@ from afterword_daemon.starting import DaemonError
 from afterword_trainer.paths import Paths
 from lsprotocol import types
 from pygls import uris
-from pygls.exceptions import JsonRpcInvalidParams
+from pygls.exceptions import (
+    JsonRpcException,
+    JsonRpcInvalidParams,
+    JsonRpcInvalidRequest,
+    JsonRpcMethodNotFound,
+    JsonRpcParseError,
+    JsonRpcServerNotInitialized,
+)
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, default_converter
 
@@ -336,7 +343,7 @@ async def _why(session: Session, uri: str) -> dict[str, Any]:
         why = "the text is not known for certain, or has a line that is too long; open it again"
         return {"reason": "unsynced", "explanation": why}
     try:
-        return await session.ask("why", doc.uri)
+        return await session.ask("why", doc.name)
     except DaemonError as error:
         return {"reason": "no-daemon", "explanation": str(error)}
 
@@ -417,15 +424,25 @@ def _answered(
 class _Wire(LanguageServerProtocol):
     """pygls's protocol, given bodies instead of a stream."""
 
+    _was_greeted = False
+
     def receive(self, body: bytes) -> None:
-        """Handle one message. A request that cannot be understood is answered with an error."""
+        """Handle one message. A request that cannot be obeyed is answered with an error."""
         try:
             data = _json(body)
         except (ValueError, RecursionError):
-            data = None
+            logger.warning("a message of %d bytes is no JSON", len(body))
+            error = JsonRpcParseError().to_response_error()
+            self._send_data({"jsonrpc": "2.0", "id": None, "error": error})
+            return
         if not isinstance(data, dict) or "jsonrpc" not in data:
             logger.warning("a message of %d bytes is none of JSON-RPC", len(body))
             return
+        if "method" in data and (refusal := self._refusal(data["method"])):
+            if isinstance(data.get("id"), int | str):
+                self._send_response(data["id"], error=refusal.to_response_error())
+            return
+        self._was_greeted |= data.get("method") == types.INITIALIZE
         try:
             message = self.structure_message(data)
         except Exception as error:  # whatever is in a field that should be something else
@@ -438,6 +455,22 @@ class _Wire(LanguageServerProtocol):
             self.handle_message(message)
         except Exception as error:
             logger.error("%s", _summary(error))
+
+    def _refusal(self, method: object) -> JsonRpcException | None:
+        """Why a message is not obeyed, by when it comes and what it is called."""
+        if method == types.EXIT:
+            return None
+        if cast(Server, self._server).was_shut_down:
+            return JsonRpcInvalidRequest("the server was shut down")
+        if not self._was_greeted and method != types.INITIALIZE:
+            return JsonRpcServerNotInitialized("no initialize yet")
+        if self._was_greeted and method == types.INITIALIZE:
+            return JsonRpcInvalidRequest("a second initialize")
+        if not isinstance(method, str):
+            return JsonRpcInvalidRequest("a method has a name")
+        if method in self.fm.features or method in self.fm.builtin_features:
+            return None
+        return JsonRpcMethodNotFound(f"no such method: {method}")
 
 
 def _json(body: bytes) -> object:

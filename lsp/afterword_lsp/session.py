@@ -69,6 +69,11 @@ class OpenDocument:
     pausing: asyncio.TimerHandle | None = None
     warming: asyncio.TimerHandle | None = None
 
+    @property
+    def name(self) -> str:
+        """Of the document, as the daemon has it."""
+        return completion.name_of(self.uri)
+
 
 @dataclass(slots=True, eq=False)
 class _Running:
@@ -217,7 +222,7 @@ class Session:
         Until it is opened anew its text is not told again, nor is learned what is typed into it.
         """
         doc.is_forgotten = True
-        await self.ask("forget", doc.uri)
+        await self.ask("forget", doc.name)
 
     def _work_on(self, doc: OpenDocument) -> None:
         """Here is where the user is."""
@@ -301,13 +306,13 @@ class Session:
         doc.changed_at = None
         doc.is_current = True  # even if it cannot be said: it could not be the next time
         if self._link.send(
-            protocol.Remember(document=doc.uri, path=doc.path, language=doc.language, text=text)
+            protocol.Remember(document=doc.name, path=doc.path, language=doc.language, text=text)
         ):
             doc.is_known = True
 
     def _close(self, doc: OpenDocument) -> bool:
         """Tell the daemon that a document is closed; whether that is on its way."""
-        is_said = self._link.send(protocol.Close(document=doc.uri))
+        is_said = self._link.send(protocol.Close(document=doc.name))
         doc.is_known = not is_said
         return is_said
 
@@ -412,7 +417,7 @@ class Session:
             doc.document,
             spot,
             doc.document.mark,
-            uri=doc.uri,
+            name=doc.name,
             path=doc.path,
             language=doc.language,
             indentation=doc.indentation,

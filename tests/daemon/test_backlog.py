@@ -12,11 +12,11 @@ from afterword_daemon.backlog import (
     RETRY_S,
     Backlog,
     How,
-    Outcome,
+    Result,
 )
 
 NOW = 2e9
-BETTER = Outcome(
+BETTER = Result(
     how="better", sentence="it saves more", model="you-7", before={"ksr": 1}, after={"ksr": 2}
 )
 
@@ -27,9 +27,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "learning.json"
 
 
-def ended(how: How) -> Outcome:
+def ended(how: How) -> Result:
     """A training that ended so."""
-    return Outcome(how=how, sentence=how)
+    return Result(how=how, sentence=how)
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,25 @@ def test_a_suggestion_does_not_flicker(temperature: float) -> None:
         assert now.startswith(offered[n:]) or offered[n:].startswith(now)
 
 
+@pytest.mark.parametrize("temperature", [0.7, 1.5])
+@pytest.mark.parametrize("seed", range(6))
+def test_what_was_drawn_stays_though_something_is_learned(temperature: float, seed: int) -> None:
+    """A word that was just completed, a document that is opened; the anchor may move, too."""
+    one = engine(settings=Settings(temperature=temperature, seed=seed, eagerness=0.0))
+    before, offered = TEXT[:300] + "In spring, the", ""
+    while len(offered) < 4:
+        ask(one, before)
+        offered = "".join(texts(ask(one, before + " ")))
+        before += " river" if not offered else f" {offered.strip()}"
+    before = before.rsplit(" ", offered.strip().count(" ") + 1)[0]
+    one.remember(Remember(document="b", text="In spring, the heron roared.\n" * 30))
+    for n in range(1, len(offered) - 1):
+        rest(one)
+        (now,) = texts(ask(one, (before + " " + offered[:n])[n * 7 :]))
+        assert now.startswith(offered[n:])
+        rest(one)
+
+
 def test_the_temperature_draws_another_text() -> None:
     """And the seed decides which."""
     text = "".join(f"The {noun} rose.\n" for noun in ("river", "rain", "roof", "wind", "sun") * 9)
@@ -199,6 +218,13 @@ def test_silence_has_its_reason(
     why = one.why("a")
     assert (why["reason"], why["explanation"]) == (reason.value, EXPLANATIONS[reason])
     assert "river" not in json.dumps(why)
+
+
+@pytest.mark.parametrize("before", ["", " ", "\n\t\n"])
+def test_where_nothing_is_written_yet_that_is_the_reason(before: str) -> None:
+    """Not one that is about sureness."""
+    completed = ask(engine(text="", settings=Settings(eagerness=0.0)), before)
+    assert (texts(completed), completed.reason) == ([], Reason.NO_TEXT.value)
 
 
 def test_without_a_model_there_is_nothing() -> None:
@@ -265,6 +291,30 @@ def n_learned(one: Engine) -> int:
 
 SENTENCE = "The heron waited by the weir.\n"
 LINES = "".join(f"On day {day} we counted {day * 7} boats.\n" for day in range(90))
+
+
+def test_a_language_that_is_switched_off_is_forgotten() -> None:
+    """What its open documents taught, typed or told; the others stay."""
+    one = engine(text="")
+    for name, language in (("b", "markdown"), ("c", "latex")):
+        one.remember(Remember(document=name, language=language, text=SENTENCE * 3))
+        type_text(one, "The weir ", document=f"typed {name}", language=language)
+    rest(one)
+    one.settings = Settings(enable={"*": True, "markdown": False})
+    rest(one)
+    assert n_learned(one) == 3 * len(SENTENCE) + len("The weir ")
+    assert one.why("typed b") == {}
+
+
+def test_of_two_with_one_file_who_leaves_takes_his_own_text_along() -> None:
+    """As the daemon tells their names apart."""
+    one = engine(text="")
+    for client, text in ("1 a", SENTENCE), ("2 a", "Another text.\n"):
+        one.remember(Remember(document=client, text=text))
+    rest(one)
+    one.close("1 a")
+    rest(one)
+    assert n_learned(one) == len("Another text.\n")
 
 
 def test_what_was_typed_is_expected_at_once() -> None:
@@ -390,6 +440,81 @@ def test_a_typed_secret_is_neither_learned_nor_shown() -> None:
     assert len(one._model.memory) <= 4 * len("api_key = ")
 
 
+CARD = "4539 1488 0343 6467"
+SECRETS = [
+    ("My card is ", CARD),
+    ("My card is ", CARD.replace(" ", "-")),
+    ("Pay to ", "DE44 5001 0517 5407 3249 31"),
+    ("export TOKEN ", "sk-ant-api03-Zq8vT1xL0pR7mN4kB2cD9fG6hJ3"),
+    ("password: ", "Gr7-Wq2-Zt9-Vx4-Kp8"),
+    ("See https://bob:", "Zq7vTx-Kp4mNb-92@example.com"),
+    ("password = ", '"blorf quizzle 9 wumpet dranth"'),
+    ("password:\n", "Gr7-Wq2-Zt9-Vx4-Kp8\n"),
+]
+
+
+def pieces_known(one: Engine, secret: str) -> list[str]:
+    """Pieces of four characters that its memory holds."""
+    assert one._model
+    pieces = {secret[at : at + 4] for at in range(len(secret) - 3)}
+    memory, encode = one._model.memory, BUNDLE.alphabet.encode
+    return [piece for piece in sorted(pieces) if memory.holding(encode(piece))]
+
+
+@pytest.mark.parametrize(("before", "secret"), SECRETS)
+def test_pieces_of_a_secret_are_taken_back_when_it_is_seen_to_be_one(
+    before: str, secret: str
+) -> None:
+    """Words of it were learned before that. What is typed on other lines is learned."""
+    one = engine(text="")
+    text = f"{SENTENCE}{before}{secret}"
+    type_text(one, text)
+    assert not pieces_known(one, secret)
+    type_text(one, " and so on.\nWe met ", text)
+    rest(one)
+    assert not pieces_known(one, secret)
+    assert pieces_known(one, "We met ")
+
+
+@pytest.mark.parametrize("n_told", [4, 10, 15])
+@pytest.mark.parametrize("n_slices", [0, 1, 2, 99])
+def test_nor_is_the_beginning_known_that_was_told_in_a_pause(n_told: int, n_slices: int) -> None:
+    """Half a number is none. The rest of what was told comes back with the next text."""
+    one = engine(text="")
+    text = f"{SENTENCE}My card is {CARD}"
+    half = text[: len(text) - len(CARD) + n_told]
+    type_text(one, half)
+    one.remember(Remember(document="a", text=half))
+    for _ in range(n_slices):
+        one.work()
+    type_text(one, text[len(half) :], half)
+    rest(one)
+    assert len(pieces_known(one, CARD)) <= (1 if n_told < 8 else 0)
+    one.remember(Remember(document="a", text=text))
+    rest(one)
+    assert not pieces_known(one, CARD)
+    assert pieces_known(one, SENTENCE)
+
+
+def test_what_was_typed_long_before_a_secret_stays() -> None:
+    """Only the last lines are taken back."""
+    one = engine(text="")
+    lines = [f"{letter * 4} came.\n" for letter in "abcdefghij"]
+    type_text(one, f"{''.join(lines)}My card is {CARD}")
+    assert [bool(pieces_known(one, line[:4])) for line in lines] == [True] * 3 + [False] * 7
+
+
+def test_a_secret_that_is_typed_in_two_goes_is_taken_back() -> None:
+    """With another line in between."""
+    one = engine(text="")
+    before = f"{SENTENCE}My card is "
+    type_text(one, CARD[:10], before)
+    type_text(one, "The weir\nwas low. ", f"{before}{CARD[:10]}\n{SENTENCE * 3}")
+    type_text(one, CARD[10:], before + CARD[:10])
+    rest(one)
+    assert not pieces_known(one, CARD)
+
+
 # -- caches ------------------------------------------------------------------------------------
 
 Move = tuple[str, Any]
@@ -409,6 +534,8 @@ WORDS = st.sampled_from(
         "é",
         "\u200d",
         "x" * 40,
+        "4539 1488 ",
+        "0343 6467",
     ]
 )
 MOVES: st.SearchStrategy[Move] = st.one_of(

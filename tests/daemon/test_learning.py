@@ -24,7 +24,7 @@ import pytest
 from afterword_daemon import learning
 from afterword_daemon.backlog import DAY_S, ENOUGH, HOUR_S, LITTLE, RETRY_S
 from afterword_daemon.child import Child, ChildError, Usage
-from afterword_daemon.conditions import AWAY_S, SETTLE_S, Reading
+from afterword_daemon.conditions import AWAY_S, SETTLE_S, Gauges
 from afterword_daemon.config import Learning as LearningSettings
 from afterword_daemon.config import Settings
 from afterword_daemon.learning import (
@@ -45,7 +45,7 @@ from daemons import eventually, lives
 
 FOLDER = Path("/home/somebody/notes")
 WATCHED = Settings(watch=(FOLDER,), ignore=("drafts/", "-x"))
-FINE = Reading(
+FINE = Gauges(
     on_battery=None,
     is_saving=False,
     pressure=0.0,
@@ -170,7 +170,7 @@ class Simulated:
     async def elsewhere(self, work: Callable[[], None]) -> None:
         work()
 
-    async def read(self, folder: Path, own_load: float) -> Reading:
+    async def read(self, folder: Path, own_load: float) -> Gauges:
         self.n_reads += 1
         return self.reading
 
@@ -334,7 +334,7 @@ async def test_off_is_off(paths: Paths, settings: Settings) -> None:
     ],
 )
 async def test_it_waits_for_the_machine_and_says_for_what(
-    paths: Paths, reading: Reading, sentence: str
+    paths: Paths, reading: Gauges, sentence: str
 ) -> None:
     """It looks once a minute or so, and begins within two when nothing is in the way."""
     async with at_a_desk(paths) as desk:
@@ -753,7 +753,7 @@ class Idle(ThisMachine):
     def __init__(self) -> None:
         self.started: list[Child] = []
 
-    async def read(self, folder: Path, own_load: float) -> Reading:
+    async def read(self, folder: Path, own_load: float) -> Gauges:
         return FINE
 
     def start(self, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Child:

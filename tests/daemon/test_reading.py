@@ -31,8 +31,7 @@ while data := sys.stdin.buffer.read1():
         if isinstance(heard, Look):
             for path in heard.folders:
                 say(Folder(path=path, mode="events", files=n))
-        say(Saved(number=n, path="/heard", header_path="", language="", modified=0, digest="",
-                  characters=0, text=repr(heard)))
+        say(Saved(number=n, path="/heard", characters=0, text=repr(heard)))
 """
 
 

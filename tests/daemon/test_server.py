@@ -231,20 +231,39 @@ def test_what_is_forgotten_is_not_known_any_more(connection: Connection) -> None
     assert connection.ask("why", document="one") == {}
 
 
-def test_what_only_one_client_had_open_is_forgotten_with_it(
-    served: Paths, connection: Connection
-) -> None:
-    """What another has open too is not."""
+def test_what_a_client_had_open_is_forgotten_with_it(served: Paths, connection: Connection) -> None:
+    """What another has open under the same name is its own, and stays."""
+    n_before = connection.status().documents
     with raw(served) as one:
-        for id, name in enumerate(("mine", "ours")):
-            one.say(Complete(id=id, document=name, before="The river r"))
-            one.answer(id)
-        connection.send(Remember(document="ours", text="x"))
-        assert connection.ask("why", document="mine")
-        assert connection.ask("why", document="ours")
+        one.say(Complete(id=1, document="ours", before="The river r"))
+        one.answer(1)
+        assert connection.ask("why", document="ours") == {}
+        connection.complete(request("The river r", document="ours"))
+        assert connection.status().documents == n_before + 2
 
-    assert eventually(lambda: connection.ask("why", document="mine") == {})
+    assert eventually(lambda: connection.status().documents == n_before + 1)
     assert connection.ask("why", document="ours")
+
+
+def test_what_is_forgotten_is_forgotten_of_everybody(served: Paths, connection: Connection) -> None:
+    """And not learned from whoever else has it open, until that one opens it anew."""
+    text = "Quillfeather rose in the night and fell by day.\n" * 100
+
+    def is_known() -> bool:
+        asked = request("On Monday Quillfe", document="elsewhere", invoked=True)
+        return any(item.text.startswith("ather") for item in connection.complete(asked).items)
+
+    with raw(served) as one:
+        one.say(Remember(document="ours", text=text))
+        assert eventually(is_known)
+        connection.ask("forget", document="ours")
+        one.say(Remember(document="ours", text=text))
+        one.say(Complete(id=1, document="ours", before=text[-2000:]))
+        one.answer(1)
+        assert eventually(lambda: not is_known())
+        one.say(Close(document="ours"))
+        one.say(Remember(document="ours", text=text))
+        assert eventually(is_known)
 
 
 def test_counts_are_told_and_forgotten(connection: Connection) -> None:
@@ -511,19 +530,26 @@ def test_documents_as_large_as_may_be_hold_up_nobody(served: Paths, connection: 
 
 @pytest.mark.slow
 def test_there_is_room_for_so_many(start: Start, paths: Paths) -> None:
-    """One too many is turned away; when somebody leaves there is room again."""
-    first = start(*odd(server__MAX_CLIENTS=2))
-    with raw(paths) as second:
-        next(second.hears())
-        with raw(paths) as third:
-            assert third.was_dropped()
-        assert first.complete(request("x")).model == "base"
+    """One too many is turned away while all have something open; who has nothing makes room."""
 
     def is_let_in() -> bool:
-        with raw(paths) as another:
+        with suppress(ConnectionError), raw(paths) as another:
             return any(isinstance(message, Welcome) for message in another.hears_some())
+        return False
 
-    assert eventually(is_let_in)
+    first = start(*odd(server__MAX_CLIENTS=2))
+    assert first.complete(request("x")).model == "base"
+    with raw(paths) as second:
+        second.say(Remember(document="one", text="x"))
+        second.say(Ask(id=1, what="why"))
+        second.answer(1)
+        assert not is_let_in()
+        second.say(Close(document="one"))
+        second.say(Ask(id=2, what="why"))
+        second.answer(2)
+        assert is_let_in()
+        assert second.was_dropped()
+    assert first.complete(request("x")).model == "base"
 
 
 @pytest.mark.slow

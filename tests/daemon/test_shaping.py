@@ -59,6 +59,8 @@ def test_nothing_that_stands_right_of_the_cursor_comes_twice(
         ("word  \nnext\t\n", "a ", "word\nnext\n"),
         ("    ", "if x:\n", "    "),  # an indentation
         ("    ", "a word", "NOTHING"),
+        ("    ", "", "NOTHING"),  # where nothing is written yet, nothing is indented
+        ("    ", "  \n", "NOTHING"),
         ("x", "a", "NOTHING"),  # one character saves no key
         ("ab\x07cd", "", "ab"),
         ("ab\rcd", "", "ab"),

@@ -181,3 +181,12 @@ def test_common_is_the_longest_beginning_of_both(a: list[int], b: list[int]) -> 
 
 def _symbols(ids: list[int]) -> Symbols:
     return np.array(ids, np.uint16)
+
+
+def test_a_forgotten_text_goes_though_another_document_begins_alike() -> None:
+    """It would be the other one's by name."""
+    states = States(origin()[0], 1)
+    prime_in(states, TEXT, "a")
+    prime_in(states, TEXT[:20], "b")
+    states.forget("a")
+    assert states.n_bytes <= 21

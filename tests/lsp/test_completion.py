@@ -29,7 +29,7 @@ def asked(document: Document, spot: Spot) -> Complete:
         document,
         spot,
         document.mark,
-        uri="file:///a.md",
+        name="file:///a.md",
         path="notes/a.md",
         language="markdown",
         indentation="\t",
@@ -304,3 +304,12 @@ def test_of_a_long_document_the_part_around_the_cursor_is_remembered() -> None:
     assert len(text) == protocol.MAX_TEXT
     assert text in document.text
     assert completion.remembered(Document("a\r\nb", 1), START) == "a\nb"
+
+
+@pytest.mark.parametrize("uri", [f"file:///{'a' * 5000}", "file:///\ud800"])
+def test_every_document_has_a_name_that_can_be_sent(uri: str) -> None:
+    """And each another one; those of usual length are the URI."""
+    name = completion.name_of(uri)
+    protocol.frame(protocol.Close(document=name))
+    assert name == completion.name_of(uri) != completion.name_of(f"{uri}b")
+    assert completion.name_of("file:///ä b.md") == "file:///ä b.md"

@@ -37,15 +37,15 @@ def framed(*messages: object) -> bytes:
     return b"".join(b"Content-Length: %d\r\n\r\n%b" % (len(body), body) for body in bodies)
 
 
-def answers(stream: bytes) -> dict[int, dict[str, Any]]:
+def answers(stream: bytes) -> dict[int | None, dict[str, Any]]:
     """What was answered, by id; each once."""
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int | None, dict[str, Any]] = {}
     while stream:
         header, _, stream = stream.partition(b"\r\n\r\n")
         length = int(header.split(b"Content-Length:")[1].split()[0])
         message, stream = json.loads(stream[:length]), stream[length:]
         if "id" in message and "method" not in message:
-            assert message["id"] not in found
+            assert message["id"] not in found or message["id"] is None  # it could not be read
             found[message["id"]] = message
     return found
 
@@ -324,3 +324,35 @@ def nonsense(draw: random.Random, depth: int) -> Any:
         return [nonsense(draw, depth - 1) for _ in range(draw.randrange(4))]
     keys = ("jsonrpc", "id", "method", "params", "textDocument", "error", "result")
     return {draw.choice(keys): nonsense(draw, depth - 1) for _ in range(draw.randrange(4))}
+
+
+def test_what_cannot_be_obeyed_is_refused(run: Any) -> None:
+    """With the codes of LSP, whenever it comes; what follows is obeyed."""
+    command = {"command": "afterword.status", "arguments": []}
+    execute = {"jsonrpc": "2.0", "method": "workspace/executeCommand", "params": command}
+    unknown = {"jsonrpc": "2.0", "method": "no/such"}
+    done = run(
+        framed(
+            {**execute, "id": 10},
+            INITIALIZE,
+            {**INITIALIZE, "id": 11},
+            {**unknown, "id": 12},
+            {**unknown, "id": 13, "method": []},
+            SHUTDOWN,
+            {**execute, "id": 14},
+        )
+        + b"Content-Length: 4\r\n\r\nnope"
+        + framed(EXIT)
+    )
+    found = {id: answer.get("error", {}).get("code") for id, answer in answers(done.stdout).items()}
+    assert found == {
+        10: -32002,
+        1: None,
+        11: -32600,
+        12: -32601,
+        13: -32600,
+        2: None,
+        14: -32600,
+        None: -32700,
+    }
+    assert done.returncode == 0

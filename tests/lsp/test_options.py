@@ -38,6 +38,7 @@ def test_settings_as_they_may_be(settings: Any, changes: dict[str, Any]) -> None
         ([], "object"),
         ("quiet", "object"),
         ({"temperature": "hot"}, "temperature"),
+        ({"temperature": 10**400}, "temperature"),
         ({"temperature": 3}, "0 to 2"),
         ({"temperature": True}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),

@@ -1,5 +1,6 @@
 """The memory: documents in, documents out exactly, bytes bounded, stored and restored."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -21,6 +22,8 @@ from afterword_trainer.model.memory import (
     Memory,
     MemoryDamagedError,
     Place,
+    library,
+    overwritten,
 )
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.predictor import Distribution
@@ -622,3 +625,59 @@ def test_headers_that_contradict_are_refused(name: str, change: Callable[[Any], 
     header[name] = change(header[name])
     with pytest.raises(MemoryDamagedError):
         Memory.restored(json.dumps(header).encode() + b"\n" + BODY, ALPHABET)
+
+
+# -- what is left behind -----------------------------------------------------------------------
+
+
+def in_process(memory: Memory, i: int, n_bytes: int) -> bytes:
+    """What stands where memory.c has its array `i`, whether that is in use or not."""
+    where = library.memory_array(memory.pointer, i, ctypes.byref(ctypes.c_uint64()))
+    return ctypes.string_at(where, n_bytes)
+
+
+@pytest.mark.parametrize("n_letters", [60, 3_000, 60_000])
+def test_forgotten_text_is_overwritten(n_letters: int) -> None:
+    """In the text and in what is kept of places in it, though the arrays stay as large."""
+    memory = Memory(ALPHABET)
+    secret = ALPHABET.encode("Quatermole")
+    text = ALPHABET.encode("Quatermole and Xylobron. " * (n_letters // 25))
+    for number in range(4):
+        memory.learn(str(number), text[number:])
+        memory.learn("kept", ALPHABET.encode("Something else. " * 1_000))
+    n_text, n_segments = 2 * len(text) * 4, 4 * 100
+    for number in range(4):
+        memory.forget(str(number))
+    assert secret.tobytes() not in in_process(memory, 6, n_text)
+    assert secret.tobytes() not in in_process(memory, 10, n_segments)
+
+
+def test_symbols_that_nobody_uses_any_more_are_overwritten() -> None:
+    """Not before the last one who has a part of them is gone."""
+    there = ctypes.create_string_buffer(8)
+    part = overwritten(np.frombuffer(there, np.uint16))
+    part[:] = 7
+    part = part[1:2]
+    assert part[0] == 7
+    del part
+    assert not any(there.raw)
+
+
+def test_a_place_leaves_nothing_behind() -> None:
+    """It holds the last symbols of a text."""
+    memory, place = Memory(ALPHABET), Place()
+    place.observe(memory, 120)
+    raw = place._bytes
+    del place
+    assert not any(raw.raw)
+
+
+def test_which_documents_hold_a_text() -> None:
+    """Whole symbols, and in one go."""
+    memory = Memory(ALPHABET)
+    memory.learn("a", ALPHABET.encode("one two"))
+    memory.learn("b", ALPHABET.encode("two three"))
+    assert memory.holding(ALPHABET.encode("two")) == {"a", "b"}
+    assert memory.holding(ALPHABET.encode("e two")) == {"a"}
+    assert memory.holding(ALPHABET.encode("twothree")) == set()
+    assert memory.holding(np.array([0x6E00], np.uint16)) == set()  # half an o, half an n

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from afterword_daemon.protocol import MAX_TEXT
 from afterword_daemon.watching.messages import Folder, FromReader
+from afterword_trainer import corpus
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
 from readers import QUIET_S, Memory, ThreadReader
@@ -32,19 +33,14 @@ def tree(root: Path, files: dict[str, str | bytes]) -> None:
 def test_a_first_look_tells_what_is_there_oldest_first(
     notes: Path, start: Start, memory: Memory
 ) -> None:
-    """So that the newest is learned last; the rest of a message is as the corpus has it."""
+    """So that the newest is learned last; the text is as the corpus has it."""
     tree(notes, {"b.md": "One.\r\n", "a/c.py": "two = 2\n", "data.csv": "1,2\n", ".hidden": "x"})
     reader = start()
     reader.look(notes)
 
     assert [("saved", f"{notes}/b.md"), ("saved", f"{notes}/a/c.py")] == memory.log
     first = memory.last[f"{notes}/b.md"]
-    assert (
-        first.header_path,
-        first.language,
-        first.text,
-        first.characters,
-    ) == ("notes/b.md", "markdown", "One.\n", 5)
+    assert (first.text, first.characters) == ("One.\n", 5)
     folder = memory.folders[str(notes)]
     assert (folder.mode, folder.detail, folder.files, folder.skipped) == ("events", "", 2, 2)
 
@@ -219,6 +215,28 @@ def test_a_new_text_of_the_same_size_and_time_is_told(
     reader.hear_texts({str(path): "one"})
     path.write_text("two")
     reader.hear_texts({str(path): "two"})
+
+
+def test_a_file_on_an_ill_disk_is_tried_at_every_look(
+    notes: Path, start: Start, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing about it changes when the disk is well again."""
+    is_ill, read = True, corpus.read
+
+    def read_or_not(found: corpus.Found, rules: corpus.Rules) -> corpus.Document | corpus.Skipped:
+        if is_ill:
+            return corpus.Skipped(path=found.path, reason="unreadable")
+        return read(found, rules)
+
+    monkeypatch.setattr(corpus, "read", read_or_not)
+    monkeypatch.setattr("afterword_daemon.watching.reader.RACY_S", 0.0)
+    tree(notes, {"a.md": TEXT})
+    reader = start()
+    reader.look(notes)
+    assert memory.log == []
+    is_ill = False
+    reader.rescan()
+    assert {f"{notes}/a.md": TEXT} == memory.texts
 
 
 def test_a_time_to_come_is_no_reason_to_tell_again(

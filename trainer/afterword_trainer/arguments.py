@@ -1,4 +1,7 @@
-"""What was typed, checked: paths that exist, files that may be written, rules of reading."""
+"""What was typed, checked: paths that exist, files that may be written, rules of reading.
+
+Knows options and the file system; knows nothing of what a command does with them.
+"""
 
 import argparse
 import os
@@ -28,4 +31,5 @@ def check_paths(paths: Sequence[Path]) -> None:
 
 
 def rules(options: argparse.Namespace) -> corpus.Rules:
+    """How the files of a command are to be read."""
     return corpus.Rules(mail=options.mail, pdf=options.pdf, ignore=tuple(options.ignore))

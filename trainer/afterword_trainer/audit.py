@@ -49,6 +49,15 @@ class Audit:
         by_chance = max(self.bound, self.before + self.bound - NULL_BITS)
         return not self.n_learned and self.mean <= by_chance
 
+    @property
+    def sentence(self) -> str:
+        """What is wrong with a model that did not pass, a clause for people."""
+        return (
+            f"it has learned secrets from your files by heart ({self.n_learned} of "
+            f"{self.n_secrets}, mean exposure {self.mean:.1f} bits); they stand somewhere in a "
+            "form that no rule knows"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self) | {"passed": self.passed}

@@ -32,6 +32,7 @@ OOM_SCORE = 500  # of 1000: before what the user works with, after what runs awa
 # An update of 2 x 512 on two threads took 1.2 GB at its highest; more than this has gone astray.
 MOST_BYTES = 2_000_000_000
 CHECK_S = 1.0  # for the parent and for memory
+LEFT = 75  # exit code of one that gave way; as in sysexits.h: try again later
 _DARWIN_BACKGROUND = (4, 0, 0x1000)  # PRIO_DARWIN_PROCESS, this one, PRIO_DARWIN_BG
 
 
@@ -107,6 +108,3 @@ def _read_to_end(leave: Callable[[str], None]) -> None:
 def _end(why: str) -> None:
     logger.error("training ends: %s", why)
     os._exit(LEFT)
-
-
-LEFT = 75  # as in sysexits.h: try again later

@@ -12,8 +12,7 @@ from importlib.metadata import version
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from afterword_trainer import base, machine, portrait, records, stream, tuning
-from afterword_trainer import plan as plans
+from afterword_trainer import base, machine, plan, portrait, records, stream, tuning
 from afterword_trainer.model.bundle import Bundle, remembered
 from afterword_trainer.model.predictor import Predictor
 from afterword_trainer.model.spec import NetworkSpec
@@ -30,38 +29,26 @@ MOST_FOLDERS = 100  # that a model remembers by name, the largest; its report sh
 PASSES = 2.0  # of an update over its text: on notes the network got no better with more
 
 
-def train(plan: Plan, text: Text, listener: Listener) -> tuple[Trained, Bundle | None]:
+def train(planned: Plan, text: Text, listener: Listener) -> tuple[Trained, Bundle | None]:
     """The best network that the plan allows, from its checkpoint if it has one; its parent.
 
     Raises records.TrainingError, durable.StateError, bundle.BundleError.
     """
     from afterword_trainer import checkpoint, network, training  # slow: they import TensorFlow
 
-    request, parent, prepared = plan.request, plan.parent, text.prepared
+    request, parent, prepared = planned.request, planned.parent, text.prepared
     n_cores = request.threads or machine.cores()
     network.use_cores(n_cores)
-    spec = plans.spec(request, parent, prepared.alphabet.size)
+    spec = plan.spec(request, parent, prepared.alphabet.size)
 
     # 1) what will be done, and whether it was begun already
-    deadline = plan.clock.deadline()
-    epochs = request.epochs
-    if deadline is None and epochs is None:
-        epochs = request.symbols / prepared.n_learn_symbols if request.symbols else PASSES
-    recipe = training.Recipe(
-        seconds=None if deadline is None else max(1.0, deadline - time.monotonic()),
-        epochs=epochs,
-        dropout=request.dropout,
-        seed=request.seed,
-    )
-    if parent:
-        recipe = training.fine_tuning(recipe)
-    if request.work == "updated":
-        recipe = training.going_on(recipe)
-    run_id = _run_id(plan, prepared, spec, recipe, n_cores)
-    saved = checkpoint_in(plan.paths.runs, run_id)
+    deadline = planned.clock.deadline()
+    recipe = _recipe(request, prepared, deadline, is_fine_tuning=parent is not None)
+    run_id = _run_id(planned, prepared, spec, recipe, n_cores)
+    saved = checkpoint_in(planned.paths.runs, run_id)
     earlier = checkpoint.load(saved, run_id)
     if earlier and earlier.parent:
-        parent = plan.shelf.load(earlier.parent)
+        parent = planned.shelf.load(earlier.parent)
     precision = earlier.precision if earlier else request.precision
     if precision == "auto":
         precision = network.fastest_precision(spec.units)
@@ -74,7 +61,7 @@ def train(plan: Plan, text: Text, listener: Listener) -> tuple[Trained, Bundle |
             prepared.heldout_symbols(),
             recipe,
             n_cores=n_cores,
-            start=_start(parent, prepared, plan.paths) if parent else None,
+            start=_start(parent, prepared, planned.paths) if parent else None,
             deadline=deadline,
         ),
         id=run_id,
@@ -88,14 +75,34 @@ def train(plan: Plan, text: Text, listener: Listener) -> tuple[Trained, Bundle |
     # 3) train, after saying what is planned and what has to be known of it
     origin = "resumed" if earlier else parent.id if parent else "scratch"
     opening: list[records.Record] = [
-        _planned(request, plan.shelf.next_id(), origin, spec, text, recipe)
+        _planned(request, planned.shelf.next_id(), origin, spec, text, recipe)
     ]
-    if plan.why_scratch:
-        opening.append(records.Noticed(seconds=0.0, message=plan.why_scratch))
+    if planned.why_scratch:
+        opening.append(records.Noticed(seconds=0.0, message=planned.why_scratch))
     if parent and (n_known := prepared.n_known(parent.digests())):
         opening.append(records.Noticed(seconds=0.0, message=flattery(parent.id, n_known)))
     opening += [records.Noticed(seconds=0.0, message=notice) for notice in text.notices]
     return carry_out(run, earlier, opening, listener), parent
+
+
+def _recipe(
+    request: Request, prepared: stream.Prepared, deadline: float | None, *, is_fine_tuning: bool
+) -> "Recipe":
+    """How long it is trained, and how hard."""
+    from afterword_trainer import training
+
+    epochs = request.epochs
+    if deadline is None and epochs is None:
+        epochs = request.symbols / prepared.n_learn_symbols if request.symbols else PASSES
+    recipe = training.Recipe(
+        seconds=None if deadline is None else max(1.0, deadline - time.monotonic()),
+        epochs=epochs,
+        dropout=request.dropout,
+        seed=request.seed,
+    )
+    if is_fine_tuning:
+        recipe = training.fine_tuning(recipe)
+    return training.going_on(recipe) if request.work == "updated" else recipe
 
 
 def _start(parent: Bundle, prepared: stream.Prepared, paths: Paths) -> "Start":
@@ -139,12 +146,12 @@ def flattery(model: str, n_known: int) -> str:
 
 
 def _run_id(
-    plan: Plan, prepared: stream.Prepared, spec: NetworkSpec, recipe: "Recipe", n_cores: int
+    planned: Plan, prepared: stream.Prepared, spec: NetworkSpec, recipe: "Recipe", n_cores: int
 ) -> str:
     """The same corpus and the same settings are the same run, which can be resumed."""
     from afterword_trainer.training import layout
 
-    request = plan.request
+    request = planned.request
     asked = [
         prepared.digest,
         prepared.alphabet.characters,
@@ -158,7 +165,7 @@ def _run_id(
         version("keras"),
     ]
     if request.work != "learned":
-        asked += [request.work, plan.parent.id if plan.parent else None]
+        asked += [request.work, planned.parent.id if planned.parent else None]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -184,6 +191,7 @@ def _planned(
 
 
 def scores(table: Table | None) -> dict[str, float]:
+    """What a model says of itself: the first row of its table, by the names of the measures."""
     if table is None:
         return {}
     ours, found = table.rows[0], {}
@@ -195,7 +203,7 @@ def scores(table: Table | None) -> dict[str, float]:
 
 
 def provenance(
-    plan: Plan, text: Text, trained: Trained, table: Table | None, served: Predictor
+    planned: Plan, text: Text, trained: Trained, table: Table | None, served: Predictor
 ) -> dict[str, Any]:
     """Where a model comes from, for its report; it quotes the user, and stays on the machine."""
     prepared, run, read = text.prepared, trained.run, text.summary.to_json()
@@ -203,12 +211,12 @@ def provenance(
     read["folders"] = dict(islice(read["folders"].items(), MOST_FOLDERS))
     return {
         "run": run.id,
-        "command": plan.request.command,
+        "command": planned.request.command,
         "parent": run.parent,
-        "previous": plan.before.id if plan.before else None,
-        "work": plan.request.work,
-        "seed": plan.request.seed,
-        "threads": plan.request.threads,
+        "previous": planned.before.id if planned.before else None,
+        "work": planned.request.work,
+        "seed": planned.request.seed,
+        "threads": planned.request.threads,
         "recipe": asdict(training.recipe)
         | {"streams": training.streams, "window": training.window},
         "epochs": training.progress.symbols / prepared.n_learn_symbols,

@@ -112,9 +112,7 @@ def forget(path: Path, paths: Paths) -> Traces:
         for id in later.tainted:
             durable.retire(paths.reports / f"{id}.html")
         shelf.discard(*later.tainted)
-        for checkpoint in paths.runs.glob("checkpoint-*"):
-            durable.retire(checkpoint)  # nobody knows what it was made from
-        durable.retire(paths.runs / learn.TEXT)
+        learn.drop_begun(paths)
         durable.sweep(paths.runs)
         durable.retire(paths.cache / "evaluations")
         # A daemon that runs takes it out of its own and stores that; the next one is told anew.
@@ -228,7 +226,8 @@ def _request(recipe: Mapping[str, Any], paths: Paths) -> Request | None:
 N_PHRASES = 20
 PHRASE_CHARACTERS = (40, 200)  # a line long enough for a cursor in it
 COMPLETED_CHARACTERS = 12  # of what follows the cursor; two words are hardly an accident
-PRIMING_CHARACTERS = 400
+PRIMING_CHARACTERS = 400  # before the cursor; above 256 the network gets no better
+MEMORY_CHARACTERS = 1_000_000  # of what is left, its newest; a second or two to learn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,9 +275,6 @@ def others(request: Request, paths: Paths) -> list[Document]:
     """What is left to learn from, the newest of it, as the memory of a daemon would hold it."""
     left = reading.left(request.roots, request.rules, Forgotten.load(paths))
     return list(experts.newest(left, MEMORY_CHARACTERS))
-
-
-MEMORY_CHARACTERS = 1_000_000
 
 
 def recalled(bundle: Bundle, known: Sequence[Document], wanted: Sequence[Phrase]) -> Recalled:

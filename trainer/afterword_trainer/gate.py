@@ -39,6 +39,10 @@ MOST_KSR_LOST = 2.0  # percent, whatever chance could explain: losses add up
 # Three passes over verse, far from all that the base has read, cost its own text 0.6 bits.
 MOST_BASE_BITS_LOST = 1.0
 LEAST_CHARACTERS = 500  # of held-out text; less says nothing
+STEPS_PER_OFFER = 7  # of the mix, for a character typed at one degree of eagerness, about
+# Prose, a letter, Markdown, code: after all of them only a broken model expects the same.
+PROMPTS = ("The", "Dear ", "# ", "def f(", "and then we went to the ")
+LEAST_DIFFERENCE = 1e-4  # of a probability, between prompts; rounding alone makes less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ class Sizes:
         """
         most = cls()
         # Two models; twice as many characters are read as are typed, a step each.
-        n_typed = max(1_000, int(budget_s / step_s / 2 / (_STEPS_PER_OFFER + 2)))
+        n_typed = max(1_000, int(budget_s / step_s / 2 / (STEPS_PER_OFFER + 2)))
         return cls(
             bits_characters=min(2 * n_typed, most.bits_characters),
             keystroke_characters=min(n_typed, most.keystroke_characters),
@@ -230,11 +234,6 @@ def faults(bundle: Bundle) -> dict[Reason, str]:
     if not np.ptp(expected, axis=0).max() > LEAST_DIFFERENCE:
         return {"constant": "it expects the same whatever was written"}
     return {}
-
-
-LEAST_DIFFERENCE = 1e-4  # of a probability; rounding alone makes less
-_STEPS_PER_OFFER = 7  # for a character typed at one degree of eagerness, about
-PROMPTS = ("The", "Dear ", "# ", "def f(", "and then we went to the ")
 
 
 def _beside(new: float | None, old: float | None, form: str) -> str:

@@ -3,9 +3,9 @@
     read -> train -> export -> judge -> score -> publish
 
 Three ways in, one way through: `learn` takes all of the text by the user's order, `update` what is
-new of it, `rebuild` all of it once more without what was forgotten. Puts the other rooms together
-and holds the promise of `--minutes`. Knows nothing of terminals: what happens is told in records
-to whoever listens.
+new of it; for `forget.rebuild`, `learn` takes all of it once more without what was forgotten. Puts
+the other rooms together and holds the promise of `--minutes`. Knows nothing of terminals: what
+happens is told in records to whoever listens.
 """
 
 import time
@@ -100,7 +100,6 @@ def update(request: Request, paths: Paths, listener: Listener) -> Learned:
         except stream.TooLittleError:
             found = 0
         if isinstance(found, int):
-            durable.retire(paths.runs / TEXT)
             return Learned(id=None, previous=before.id, n_new=found)
         source.registry.save()
         try:
@@ -109,8 +108,17 @@ def update(request: Request, paths: Paths, listener: Listener) -> Learned:
             # Weights that are no numbers, for one: not a model, but worth a line.
             verdict = Verdict(accepted=False, sentence=str(error), reasons=("weights",))
             _write_down(planned, found, source, None, "rejected", verdict)
-            durable.retire(paths.runs / TEXT)
             return Learned(id=None, previous=before.id, verdict=verdict, n_new=found.n_new)
+
+
+def drop_begun(paths: Paths) -> None:
+    """Delete what was begun, as nobody knows whether it saw what is to be forgotten.
+
+    For who holds the lock. Raises durable.StateError.
+    """
+    for checkpoint in paths.runs.glob("checkpoint-*"):
+        durable.retire(checkpoint)
+    durable.retire(paths.runs / TEXT)
 
 
 # -- one way through ---------------------------------------------------------------------------
@@ -128,7 +136,6 @@ def _learned(planned: Plan, text: Text, source: Source, listener: Listener) -> L
         n_left=text.n_left,
     )
     if trained.interrupted and request.work != "learned":
-        durable.retire(text.prepared.folder)
         return outcome  # nobody waits for it; the next call goes on from the checkpoint
 
     # 1) the model, and whether it is better than the one in use
@@ -136,26 +143,14 @@ def _learned(planned: Plan, text: Text, source: Source, listener: Listener) -> L
     known = _known(text, planned.clock)
     parts = experts.of_bundle(bundle, known)
     secrets = audit.audit(bundle, _base(planned), text.hits, request.seed)
-    problems: dict[gate.Reason, str] = {}
-    if secrets and not secrets.passed:
-        problems["audit"] = (
-            f"it has learned secrets from your files by heart ({secrets.n_learned} of "
-            f"{secrets.n_secrets}, mean exposure {secrets.mean:.1f} bits); they stand somewhere in "
-            "a form that no rule knows"
-        )
-    verdict = None
-    if not trained.interrupted:
-        verdict = _verdict(planned, text, bundle, problems, parts[0], known, trained, listener)
-    if problems and verdict is None:
-        verdict = gate.refused(problems)
+    verdict = _verdict(planned, text, bundle, secrets, parts[0], known, trained, listener)
     if verdict is None and before and request.work != "learned":
-        durable.retire(text.prepared.folder)
         return replace(outcome, interrupted=True)  # what was not measured does not go live
     rejected = verdict is not None and not verdict.accepted
-    if verdict and rejected and (problems or request.work == "updated"):
+    # Who asked for a model may look at one that is no better; at one that knows a secret nobody.
+    if verdict and rejected and (request.work == "updated" or "audit" in verdict.reasons):
         _write_down(planned, text, source, None, "rejected", verdict, trained)
         durable.retire(trained.run.checkpoint)
-        durable.retire(text.prepared.folder)
         return replace(outcome, verdict=verdict)
 
     # 2) its scores, for people
@@ -170,19 +165,33 @@ def _learned(planned: Plan, text: Text, source: Source, listener: Listener) -> L
     # 3) on the shelf, and in use
     _require_not_forgotten(source)
     new_id = shelf.publish(bundle)
+    active = _put_to_use(planned, text, source, new_id, verdict, trained)
+    for old_id in (*_superseded(shelf, new_id, trained.run.id), *shelf.prune()):
+        listener.on_deleted(old_id)
+    if not trained.interrupted:
+        durable.retire(trained.run.checkpoint)
+    return replace(outcome, id=new_id, table=table, active=active, verdict=verdict)
+
+
+def _put_to_use(
+    planned: Plan,
+    text: Text,
+    source: Source,
+    new_id: str,
+    verdict: Verdict | None,
+    trained: Trained,
+) -> bool:
+    """Write down what was published, and use it if nothing speaks against it; whether it is."""
+    request, before = planned.request, planned.before
+    rejected = verdict is not None and not verdict.accepted
     takes_over = before is None or _takes_over(trained, before)
     active = request.activate and not rejected and (takes_over or not trained.interrupted)
     # Before it is used: what is in use can always be made anew, without what is to be forgotten.
     what: ledger.What = "rejected" if rejected else request.work
     _write_down(planned, text, source, new_id, what, verdict, trained)
     if active:
-        shelf.use(new_id)
-    for old_id in (*_superseded(shelf, new_id, trained.run.id), *shelf.prune()):
-        listener.on_deleted(old_id)
-    if not trained.interrupted:
-        durable.retire(trained.run.checkpoint)
-    durable.retire(text.prepared.folder)  # quickly made again; no text is left lying about
-    return replace(outcome, id=new_id, table=table, active=active, verdict=verdict)
+        planned.shelf.use(new_id)
+    return active
 
 
 class _StoppedError(Exception):
@@ -217,10 +226,9 @@ def _at_work(planned: Plan, listener: Listener) -> Iterator[tuple[Source, Listen
         try:
             yield source, replace(listener, interrupted=interrupted)
         except ForgottenMeanwhileError:
-            for checkpoint in paths.runs.glob("checkpoint-*"):
-                durable.retire(checkpoint)
-            durable.retire(paths.runs / TEXT)
+            drop_begun(paths)
             raise
+        durable.retire(paths.runs / TEXT)  # quickly made again; no text is left lying about
 
 
 def _require_not_forgotten(source: Source) -> None:
@@ -236,6 +244,26 @@ def _require_not_forgotten(source: Source) -> None:
 
 
 def _verdict(
+    planned: Plan,
+    text: Text,
+    bundle: Bundle,
+    secrets: audit.Audit | None,
+    mix: Expert,
+    known: Sequence[stream.Piece],
+    trained: Trained,
+    listener: Listener,
+) -> Verdict | None:
+    """What audit and gate say; None if there is nothing to say, or nobody waited for it."""
+    problems: dict[gate.Reason, str] = {}
+    if secrets and not secrets.passed:
+        problems["audit"] = secrets.sentence
+    verdict = None
+    if not trained.interrupted:
+        verdict = _compared(planned, text, bundle, problems, mix, known, trained, listener)
+    return verdict or (gate.refused(problems) if problems else None)
+
+
+def _compared(
     planned: Plan,
     text: Text,
     bundle: Bundle,

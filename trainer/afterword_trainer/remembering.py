@@ -1,6 +1,7 @@
 """The memory on disk: written in one move, with a checksum; read back whole or not at all.
 
-What is damaged is only a convenience lost: the memory is built anew from the documents.
+One that is damaged counts as none, and is built anew from the documents. Knows memory, mixer and
+bytes; knows nothing of documents, or of who learns them.
 """
 
 import hashlib

@@ -69,6 +69,7 @@ def status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 
 def reading(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """What says how far reading has come, in files and characters."""
     return lambda files, characters: say(
         f"reading: {files:,} files, {view.amount(characters)} characters"
     )
@@ -118,6 +119,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def print_table(table: Table, *, title: str) -> None:
+    """Print models with their scores; the first of them is the one that is in question."""
     rows: list[Mapping[str, Any]] = []
     for row in table.rows:
         lists = row.presage.ksr if row.presage else {}

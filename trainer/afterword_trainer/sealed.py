@@ -1,6 +1,7 @@
 """JSON files that carry their own checksum, so that a flipped bit or an edit anywhere is found.
 
-For state that a wrong answer would harm; what it means is its owner's business.
+For state where a damaged answer would do harm. Knows bytes and values; knows nothing of what they
+mean.
 """
 
 import hashlib

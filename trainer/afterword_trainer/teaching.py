@@ -1,4 +1,8 @@
-"""The verbs of `trainer` that teach and forget: learn, update, forget, pretrain."""
+"""The verbs of `trainer` that teach and forget: learn, update, forget, pretrain.
+
+Options in, lines on the terminal out, one function each. Knows what to say of what came of it; how
+it is done, `learn`, `forget` and `pretrain` know.
+"""
 
 import argparse
 import json
@@ -18,6 +22,7 @@ from afterword_trainer import (
     screen,
     view,
 )
+from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.paths import Paths
 
 DEFAULT_MINUTES = 5.0  # a coffee; enough for a megabyte of text
@@ -153,8 +158,17 @@ def forget_command(options: argparse.Namespace, paths: Paths) -> int:
 
     # 2) the weights, without it
     request = forget.pending(paths)
-    if request is None:
-        return 0
+    return _rebuilt(request, paths, old, wanted, options) if request else 0
+
+
+def _rebuilt(
+    request: plan.Request,
+    paths: Paths,
+    old: Bundle | None,
+    wanted: Sequence[forget.Phrase],
+    options: argparse.Namespace,
+) -> int:
+    """Make the weights anew; show what `old` and new ones make of phrases. The exit code."""
     known = forget.others(request, paths)
     wanted = forget.only_there(wanted, known)
     before = None

@@ -2,7 +2,8 @@
 
 A scan lists everything; a look only the folders that a hint is about, and what is new below them.
 Both do the same with each: watch it, list it, mark in the index what changed or is gone. Nothing
-is gone unless the folder that it lay in was listed. Opens no file; tells nobody.
+is gone unless the folder that it lay in was listed. Knows names, times and mounts; opens no file,
+and tells nobody.
 """
 
 import errno
@@ -21,7 +22,7 @@ from afterword_trainer.paths import Paths
 
 from afterword_daemon.watching import places, watcher
 from afterword_daemon.watching.hints import Hints
-from afterword_daemon.watching.index import Index, key_of
+from afterword_daemon.watching.index import Index, device_of, key_of
 from afterword_daemon.watching.messages import Mode
 from afterword_daemon.watching.watcher import Refused, Watcher
 
@@ -221,7 +222,7 @@ class Folders:
             _be(root, "events", "")
         self._known[folder.path] = folder
         above = None if folder.named else os.path.dirname(folder.path)  # noqa: PTH120
-        number = index.put_folder(folder.path, above, listing.identity[0])
+        number = index.put_folder(folder.path, above, device_of(listing.identity))
 
         n_skipped = int(listing.refused is not None)
         inner: dict[str, corpus.Folder] = {}
@@ -353,7 +354,6 @@ class Folders:
         return max(found, key=lambda root: len(root.path), default=None)
 
 
-_I63 = (1 << 63) - 1
 _SHARES = "a folder in it is on a file system that others change"
 _SCANNED = f"so it is looked through every {SCAN_S / 60:.0f} minutes"
 _MISSING = "there is no such folder; what was learned from it is kept until it is back, or removed"
@@ -378,7 +378,7 @@ def _is_away(listing: Listing, device: int, before: Collection[str]) -> bool:
         return False
     if not listing.names and listing.folder.named:
         return True
-    return listing.identity[0] & _I63 != device and listing.names.isdisjoint(before)
+    return device_of(listing.identity) != device and listing.names.isdisjoint(before)
 
 
 def _be(root: Root, mode: Mode, detail: str) -> None:

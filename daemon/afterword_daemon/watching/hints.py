@@ -20,7 +20,7 @@ TICK_S: Final = 0.25  # what comes due within one is told together
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Hinted:
     """What is to be looked at now."""
 
     everything: bool = False
@@ -84,21 +84,21 @@ class Hints:
             soonest = min(map(self._due_at, times))
         return max(0.0, soonest - now) + TICK_S
 
-    def take(self) -> Due:
+    def take(self) -> Hinted:
         """What is due; it waits no longer."""
         now = self._clock()
         with self._lock:
             if self._lost:
                 if self._due_at(self._lost) > now:
-                    return Due()
+                    return Hinted()
                 self._lost = None
-                return Due(everything=True)
+                return Hinted(everything=True)
             folders: dict[str, set[str]] = {}
             due = [key for key, times in self._names.items() if self._due_at(times) <= now]
             for folder, name in due:
                 del self._names[folder, name]
                 folders.setdefault(folder, set()).add(name)
-            return Due(folders=folders)
+            return Hinted(folders=folders)
 
     def _everything(self, now: float) -> None:
         first = self._lost[0] if self._lost else now

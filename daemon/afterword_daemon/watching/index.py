@@ -32,7 +32,8 @@ create table folders(
     path blob unique,
     above integer,          -- id of the folder that it lies in; null: one that the user names
     root integer,           -- id of the one that the user names
-    device integer          -- the low 63 bits of it
+    device integer          -- see `device_of`
+    -- All three are -1 once it is no longer there, and the daemon has files in it to forget.
 );
 create index inner_folders on folders(above);
 create table files(
@@ -81,7 +82,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Done:
     """What reading a file led to. `told` is what the daemon is told now, if `number` is not 0."""
 
     folder: int
@@ -101,6 +102,11 @@ def key_of(status: os.stat_result) -> bytes:
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
+
+
+def device_of(identity: tuple[int, int]) -> int:
+    """The device of a (device, inode), as the index has it: SQLite's integers are signed."""
+    return identity[0] & _I63
 
 
 class Index:
@@ -189,7 +195,6 @@ class Index:
 
     def put_folder(self, path: str, above: str | None, device: int) -> int:
         """Know a folder, in the one `above` which is known; its id."""
-        device &= _I63
         name, outer = os.fsencode(path), None if above is None else os.fsencode(above)
         known = self._db.execute(
             "select id, above is null from folders where path = ? and device = ?", (name, device)
@@ -375,9 +380,9 @@ class Index:
             ((one.folder, one.name) for one in files),
         )
 
-    def done(self, outcomes: Iterable[Outcome]) -> None:
+    def done(self, files: Iterable[Done]) -> None:
         """These were read; on disk when this returns, and before any of them is told."""
-        for one in outcomes:
+        for one in files:
             self._db.execute(
                 "update files set due = 0, tries = 0, racy = ?, skipped = ?"
                 " where folder = ? and name = ?",

@@ -15,11 +15,11 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from afterword_daemon.protocol import MAX_FRAME, MAX_LANGUAGE, MAX_TEXT
+from afterword_daemon.protocol import MAX_FRAME, MAX_TEXT
 
 # Raise it with any change below: both ends are of one build, but a daemon may be older than the
 # files on disk that its reader is started from.
-READER_VERSION: Final = 1
+READER_VERSION: Final = 2
 INDEX: Final = "files.sqlite"  # what is known of each file; in the data folder
 MAX_PATH: Final = 4096  # characters; no system opens a longer one
 
@@ -82,10 +82,6 @@ class Saved(_Message, frozen=True, kw_only=True):
 
     number: int
     path: Path  # absolute; bytes that are no UTF-8 are written as \\xe9
-    header_path: str  # relative, the root folder's name first: what a learned text's header has
-    language: Annotated[str, Meta(max_length=MAX_LANGUAGE)]  # as editors name it
-    modified: float  # seconds since 1970
-    digest: str  # `corpus.Document.digest`: BLAKE2b of the file's whole text, in hexadecimal
     characters: int  # of the whole text; more than `text` has if that is only its end
     # Without secrets, lines end in \n; the end of a text that is longer.
     text: Annotated[str, Meta(max_length=MAX_TEXT)]

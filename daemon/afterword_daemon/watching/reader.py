@@ -17,7 +17,6 @@ from typing import Final, assert_never
 from afterword_trainer import corpus
 from afterword_trainer.corpus import Document, Found, Rules, Skipped
 from afterword_trainer.durable import StateError
-from afterword_trainer.forgotten import NAME as FORGOTTEN
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
 
@@ -25,7 +24,7 @@ from afterword_daemon.protocol import MAX_TEXT
 from afterword_daemon.watching import watcher
 from afterword_daemon.watching.folders import Folders, Root
 from afterword_daemon.watching.hints import Hints
-from afterword_daemon.watching.index import Due, Index, Outcome, key_of
+from afterword_daemon.watching.index import Done, Due, Index, key_of
 from afterword_daemon.watching.messages import (
     INDEX,
     Anew,
@@ -81,7 +80,7 @@ class Reader:
             watch_limit,
         )
         self._index: Index | None = None
-        self._forgotten: tuple[tuple[int, ...], Forgotten] | None = None
+        self._forgotten: Forgotten | None = None
         self._look: Look | None = None
         self._number = 0  # of the last Saved or Gone
         self._told: dict[str, Folder] = {}
@@ -122,10 +121,10 @@ class Reader:
         if message is not None:
             self._obey(message)
             return
-        due = self._hints.take()
-        if due.everything:
+        hinted = self._hints.take()
+        if hinted.everything:
             logger.warning("events were lost; everything is looked at again")
-        self._everything |= due.everything
+        self._everything |= hinted.everything
         everything = self._everything and self._clock() >= self._everything_from
         try:
             forgotten, has_changed = self._load_forgotten()
@@ -136,8 +135,8 @@ class Reader:
         # What was forgotten meanwhile may lie anywhere.
         everything |= has_changed
         roots = self._folders.roots if everything else self._folders.due()
-        if everything or roots or due.folders:
-            self._pass(roots, due.folders, forgotten, everything=everything)
+        if everything or roots or hinted.folders:
+            self._pass(roots, hinted.folders, forgotten, everything=everything)
 
     def _wait(self) -> ToReader | None:
         """The next message; None when something is due, or may be."""
@@ -202,12 +201,11 @@ class Reader:
 
     def _load_forgotten(self) -> tuple[Forgotten, bool]:
         """What is forgotten by now, and whether it was something else before."""
-        stamp = _stamp(self._paths.data / FORGOTTEN)
-        if self._forgotten and self._forgotten[0] == stamp:
-            return self._forgotten[1], False
+        if self._forgotten is not None and not self._forgotten.is_outdated():
+            return self._forgotten, False
         has_changed = self._forgotten is not None
-        self._forgotten = stamp, Forgotten.load(self._paths)
-        return self._forgotten[1], has_changed
+        self._forgotten = Forgotten.load(self._paths)
+        return self._forgotten, has_changed
 
     # -- a pass --------------------------------------------------------------------------------
 
@@ -273,7 +271,7 @@ class Reader:
                 break
             index.begin(files)
             messages: list[Saved | Gone] = []
-            outcomes: list[Outcome] = []
+            done: list[Done] = []
             put_off: list[Due] = []
             try:
                 for file in files:
@@ -282,21 +280,21 @@ class Reader:
                     if read is None:
                         put_off.append(file)
                         continue
-                    outcomes.append(read[0])
+                    done.append(read[0])
                     if read[1] is not None:
                         messages.append(read[1])
             except Ended:
                 index.put_off(files)
                 raise
             index.put_off(put_off)
-            index.done(outcomes)  # what is told from here on is known to be owed
+            index.done(done)  # what is told from here on is known to be owed
             for message in messages:
                 self._number = message.number
                 characters += message.characters if isinstance(message, Saved) else 0
                 self._send(message)
         return characters
 
-    def _read(self, file: Due, number: int) -> tuple[Outcome, Saved | Gone | None] | None:
+    def _read(self, file: Due, number: int) -> tuple[Done, Saved | Gone | None] | None:
         """What is in a file, as message `number` unless it is known; None: ask again later."""
         name = os.fsdecode(file.name)
         path = f"{file.path.rstrip('/')}/{name}"
@@ -308,50 +306,50 @@ class Reader:
         found = corpus.found_again(folder, name, status, self._folders.rules)
         item = corpus.read(found, self._folders.rules) if isinstance(found, Found) else found
         after = _status(path)
-        if after is None or key_of(after) != file.key:
-            self._hints.hint(file.path, name)  # it was changed meanwhile
+        was_changed = after is None or key_of(after) != file.key
+        if was_changed or (isinstance(item, Skipped) and item.reason in ("changed", "vanished")):
+            self._hints.hint(file.path, name)
             return None
         changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
         racy = changed_ns > begun_ns - RACY_S * 1e9  # a time to come is no better
+        return _done(file, path, item, number, racy=racy)
 
-        def outcome(told: bytes | None, *, says: bool, skipped: bool = False) -> Outcome:
-            return Outcome(
-                folder=file.folder,
-                name=file.name,
-                racy=racy,
-                skipped=skipped,
-                told=told,
-                number=number if says else 0,
+
+def _done(
+    file: Due, path: str, item: Document | Skipped, number: int, *, racy: bool
+) -> tuple[Done, Saved | Gone | None]:
+    """What comes of a file that was read, and what the daemon is told of it, if anything."""
+
+    def done(told: bytes | None, *, says: bool, skipped: bool = False, racy: bool = racy) -> Done:
+        return Done(
+            folder=file.folder,
+            name=file.name,
+            racy=racy,
+            skipped=skipped,
+            told=told,
+            number=number if says else 0,
+        )
+
+    match item:
+        case Document():
+            digest = bytes.fromhex(item.digest)
+            if file.is_told and file.told == digest:
+                return done(digest, says=False), None
+            saved = Saved(
+                number=number,
+                path=_sayable_path(path),
+                characters=len(item.text),
+                text=_sayable(item.text[-MAX_TEXT:]),
             )
-
-        match item:
-            case Document():
-                digest = bytes.fromhex(item.digest)
-                if file.is_told and file.told == digest:
-                    return outcome(digest, says=False), None
-                saved = Saved(
-                    number=number,
-                    path=_sayable_path(path),
-                    header_path=item.path,
-                    language=item.language,
-                    modified=item.modified,
-                    digest=item.digest,
-                    characters=len(item.text),
-                    text=_sayable(item.text[-MAX_TEXT:]),
-                )
-                return outcome(digest, says=True), saved
-            case Skipped(reason="changed" | "vanished"):
-                self._hints.hint(file.path, name)
-                return None
-            case Skipped(reason="unreadable") if os.access(path, os.R_OK):
-                # The disk is ill, the file is there: it is tried again at every look.
-                racy = True
-                return outcome(file.told, says=False), None
-            case Skipped() if file.told is None:
-                return outcome(None, says=False, skipped=True), None
-            case Skipped():
-                gone = Gone(number=number, path=_sayable_path(path))
-                return outcome(None, says=True, skipped=True), gone
+            return done(digest, says=True), saved
+        case Skipped(reason="unreadable") if os.access(path, os.R_OK):
+            # The disk is ill, the file is there: it is tried again at every look.
+            return done(file.told, says=False, racy=True), None
+        case Skipped() if file.told is None:
+            return done(None, says=False, skipped=True), None
+        case Skipped():
+            gone = Gone(number=number, path=_sayable_path(path))
+            return done(None, says=True, skipped=True), gone
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -359,12 +357,6 @@ def _status(path: str) -> os.stat_result | None:
         return Path(path).lstat()
     except OSError:
         return None
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Changes whenever the file does."""
-    status = _status(str(path))
-    return (status.st_ino, status.st_size, status.st_mtime_ns) if status else ()
 
 
 def _sayable_path(path: str) -> str:

@@ -3,7 +3,8 @@
    In the order of this file: a place in a text; how often symbols followed short contexts; where
    long contexts were seen; documents, learned and forgotten; the whole as arrays to be stored, and
    whether arrays that were stored are a memory; what comes next, by all of these and by a network;
-   learning from what came; what Python must know of this file. Needs no more than C99; one thread
+   learning from what came; what Python must know of this file. Text that is forgotten, or moves, is
+   overwritten where it was. Needs no more than C99; one thread
    at a time. Symbols that come in were checked by Python; arrays that come in, by memory_sound.
 */
 
@@ -150,6 +151,10 @@ static uint64_t extended(uint64_t hash, uint16_t symbol) {
     return hash ^ hash >> 30;
 }
 
+/* Through a pointer that may change at any time, as far as the compiler knows: else it leaves out
+   what nobody reads any more. */
+static void *(*const volatile overwrite)(void *, int, size_t) = memset;
+
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* -- a place in a text ---------------------------------------------------------------------- */
@@ -163,6 +168,10 @@ void place_begin(Place *place) {
     place->recent[REACH - 1] = START;
     place->n_recent = 1;
 }
+
+void place_copy(Place *place, const Place *from) { *place = *from; }
+
+void place_end(Place *place) { overwrite(place, 0, sizeof *place); }
 
 void place_observe(const Memory *memory, Place *place, uint16_t symbol) {
     memmove(place->recent, place->recent + 1, (REACH - 1) * sizeof *place->recent);
@@ -202,6 +211,14 @@ static Node *node_of(const Memory *memory, uint64_t key) {
 static void *resized(void *array, uint64_t bytes) {
     void *larger = realloc(array, bytes);
     if (!larger) abort(); /* a process without memory cannot go on; what is saved stays as it was */
+    return larger;
+}
+
+/* As `resized` for what holds text: realloc might leave it behind where it was. */
+static void *moved_larger(void *array, uint64_t bytes_before, uint64_t bytes) {
+    void *larger = memcpy(resized(NULL, bytes), array, bytes_before);
+    overwrite(array, 0, bytes_before);
+    free(array);
     return larger;
 }
 
@@ -368,7 +385,7 @@ static int same_letters(const Memory *memory, const Place *place, uint32_t at) {
 static void room_for_text(Memory *memory, uint32_t n) {
     if (memory->n.n_text + n <= memory->n.text_room) return;
     memory->n.text_room += memory->n.text_room / 2 + n;
-    memory->text = resized(memory->text, (uint64_t)memory->n.text_room * sizeof *memory->text);
+    memory->text = moved_larger(memory->text, memory->n.n_text * 2ull, memory->n.text_room * 2ull);
     for (int chain = 0; chain < N_CHAINS; chain++)
         memory->previous[chain] =
             resized(memory->previous[chain], (uint64_t)memory->n.text_room * sizeof(uint32_t));
@@ -399,7 +416,8 @@ static void index_segments(Memory *memory) {
 static void room_for_segment(Memory *memory) {
     if (memory->n.n_segments < memory->n.segment_room) return;
     uint64_t room = memory->n.segment_room *= 2;
-    memory->segments = resized(memory->segments, room * sizeof(Segment));
+    memory->segments = moved_larger(memory->segments, memory->n.n_segments * sizeof(Segment),
+                                    room * sizeof(Segment));
     memory->newest = resized(memory->newest, 2 * room * sizeof(uint32_t));
     memory->earlier = resized(memory->earlier, room * sizeof(uint32_t));
     index_segments(memory);
@@ -525,6 +543,8 @@ static void compact(Memory *memory) {
         segment.end = to = to + length;
         memory->segments[n_kept++] = segment;
     }
+    overwrite(memory->segments + n_kept, 0, (memory->n.n_segments - n_kept) * sizeof(Segment));
+    overwrite(memory->text + to, 0, (memory->n.n_text - to) * sizeof *memory->text);
     memory->n.n_segments = n_kept;
     memory->n.n_text = to;
     index_segments(memory);
@@ -630,6 +650,8 @@ static void **array_of(Memory *memory, int i, uint64_t *used, uint64_t *held) {
 
 void memory_free(Memory *memory) {
     uint64_t used, held;
+    if (memory->text) overwrite(memory->text, 0, memory->n.n_text * 2ull);
+    if (memory->segments) overwrite(memory->segments, 0, memory->n.n_segments * sizeof(Segment));
     for (int i = 0; i < N_ARRAYS; i++) free(*array_of(memory, i, &used, &held));
     free(memory->newest);
     free(memory->earlier);

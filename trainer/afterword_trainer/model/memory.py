@@ -73,7 +73,8 @@ class Memory:
         for bit the one that `learn` makes, if nothing had to go. Ends early if meanwhile somebody
         else learns or forgets `key`. Raises ValueError before the first item.
         """
-        symbols = np.array(self._checked(symbols))  # a copy: the caller may go on editing
+        # A copy: the caller may go on editing.
+        symbols = overwritten(np.array(self._checked(symbols)))
         return self._learn_in_slices(key, symbols, at_once)
 
     def type(self, key: str, place: "Place", symbol: int) -> None:
@@ -131,6 +132,19 @@ class Memory:
     def holds(self, key: str) -> bool:
         """Whether there is a document of this name."""
         return key in self._numbers
+
+    def holding(self, symbols: Symbols) -> set[str]:
+        """Keys of the documents in which `symbols`, (n,), stand one after the other."""
+        wanted = np.ascontiguousarray(symbols, np.uint16).tobytes()
+        numbers = set()
+        for stretch in self._stretches():
+            text = ctypes.string_at(stretch.text, 2 * stretch.n_symbols)
+            at = text.find(wanted)
+            while at % 2 and at >= 0:  # half of one symbol and half of the next
+                at = text.find(wanted, at + 1)
+            if at >= 0:
+                numbers.add(stretch.document)
+        return {key for key, number in self._numbers.items() if number in numbers}
 
     def __len__(self) -> int:
         """How many symbols it holds."""
@@ -335,17 +349,30 @@ class Place:
 
     def __init__(self, before: "Place | bytes | None" = None) -> None:
         """At the beginning of a document, or where `before` is."""
-        raw = before._bytes.raw if isinstance(before, Place) else before
-        self._bytes: ctypes.Array[ctypes.c_char] = ctypes.create_string_buffer(
-            raw or bytes(_PLACE_BYTES), _PLACE_BYTES
-        )
+        self._bytes = _PlaceBytes()
         self.pointer = ctypes.addressof(self._bytes)
-        if not raw:
+        if isinstance(before, Place):
+            _library.place_copy(self.pointer, before.pointer)
+        elif before:
+            ctypes.memmove(self.pointer, before, _PLACE_BYTES)
+        else:
             _library.place_begin(self.pointer)
+
+    def __del__(self) -> None:
+        """Leave nothing behind of the text: there is one of these for every key."""
+        _library.place_end(self.pointer)
 
     def observe(self, memory: Memory, symbol: int) -> None:
         """Move on by one symbol of the memory's alphabet."""
         _library.place_observe(memory.pointer, self.pointer, symbol)
+
+
+def overwritten(symbols: Symbols) -> Symbols:
+    """The same array, (n,), which owns its text: filled with zeros when its last user is gone."""
+    begin, n_bytes = _at(symbols), symbols.nbytes
+    # Called before the bytes are given back. At the interpreter's end nobody needs it.
+    weakref.finalize(symbols, ctypes.memset, begin, 0, n_bytes).atexit = False
+    return symbols
 
 
 class _Pointer:
@@ -396,6 +423,8 @@ def _load() -> Any:
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "constant": (u32, [ctypes.c_char_p]),
         "place_begin": (None, [pointer]),
+        "place_copy": (None, [pointer, pointer]),
+        "place_end": (None, [pointer]),
         "place_observe": (None, [pointer, pointer, u16]),
         "memory_new": (pointer, [u32, pointer, pointer, u64]),
         "memory_copy": (pointer, [pointer]),
@@ -439,6 +468,7 @@ def _constant(name: str) -> int:
 
 _library = _load()
 _PLACE_BYTES = _constant("place_bytes")
+_PlaceBytes = ctypes.c_char * _PLACE_BYTES
 _N_ARRAYS = _constant("n_arrays")
 _ALL = (1 << 32) - 1  # symbols: more than there ever are
 # When gaps in the text are closed, 15 ms in a memory of 20 MB: (1 / share of it, symbols).
