@@ -495,3 +495,9 @@ MODULES = sorted(
 def test_no_other_module_writes(path: Path) -> None:
     """All state goes to disk through `durable`, where the order of writing is tested."""
     assert writing(path.read_text("utf-8")) == []
+
+
+def test_sqlite_writes_beside_it_and_only_the_index_of_the_reader() -> None:
+    """It looks after its own file, and that one can be made again."""
+    users = [path.name for path in MODULES if "sqlite3.connect(" in path.read_text("utf-8")]
+    assert users == ["index.py"]

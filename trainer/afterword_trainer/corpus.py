@@ -11,7 +11,7 @@ import os
 import stat
 import struct
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -158,16 +158,26 @@ def documents(roots: Roots, rules: Rules) -> Iterator[Document | Skipped]:
     repeats an earlier one is dropped. Memory is bounded by one document and a fixed table, and
     by about a hundred bytes for each file. Raises nothing for anything that the roots may hold.
     """
+    return (item for _, item in items(roots, rules))
+
+
+def items(
+    roots: Roots, rules: Rules, passes_over: Callable[[str], bool] = lambda file: False
+) -> Iterator[tuple[str, Document | Skipped]]:
+    """As `documents`, each with its file, "" for a skip of the walk.
+
+    A file for which `passes_over` is true is left out without a word.
+    """
     waiting = _ByAge()
     for found in _walk(roots, rules):
         if isinstance(found, Skipped):
-            yield found
-        else:
+            yield "", found
+        elif not passes_over(found.file):
             waiting.add(found)
     seen = _Fingerprints()
     for file in waiting.oldest_first():
         item = read(file, rules)
-        yield _without_repeats(item, seen, rules) if isinstance(item, Document) else item
+        yield file.file, _without_repeats(item, seen, rules) if isinstance(item, Document) else item
 
 
 def find(roots: Roots, rules: Rules) -> list[Found | Skipped]:

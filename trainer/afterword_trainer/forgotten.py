@@ -23,6 +23,12 @@ from afterword_trainer.paths import Paths
 
 AnyPath = str | os.PathLike[str]
 
+NAME, KEY = "forgotten.json", "key"
+N_KEY = 32  # bytes
+AT_MOST = 64 << 20  # bytes; a million paths
+MOST_FOLDERS = 50_000  # whose place and turn are kept at a time: 13 MB
+LOCK_WAIT_S = 10.0  # changes take a fraction of a second
+
 
 @dataclass(slots=True, eq=False)
 class Forgotten:
@@ -155,13 +161,6 @@ class Forgotten:
         digest = self._digest(path)
         self._entries.pop(digest, None)
         self._entries[digest] = forgotten  # the last in order
-
-
-NAME, KEY = "forgotten.json", "key"
-N_KEY = 32  # bytes
-AT_MOST = 64 << 20  # bytes; a million paths
-MOST_FOLDERS = 50_000  # remembered at a time
-LOCK_WAIT_S = 10.0  # changes take a fraction of a second
 
 
 @dataclass(frozen=True, slots=True)

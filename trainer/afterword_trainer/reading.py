@@ -5,7 +5,6 @@ text is to remember of it. Knows the corpus and the registry; knows nothing of n
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -149,7 +148,7 @@ def left(
     roots: Sequence[Path], rules: corpus.Rules, forgotten: Forgotten
 ) -> Iterator[corpus.Document]:
     """The documents of `roots` without what was forgotten, oldest first."""
-    for _, item in _items(roots, rules, forgotten):
+    for _, item in corpus.items(roots, rules, forgotten.holds):
         if isinstance(item, corpus.Document):
             yield item
 
@@ -195,7 +194,7 @@ class _Reader:
     def documents(self) -> Iterator[corpus.Document]:
         """Oldest first, one in memory at a time."""
         source, summary = self._source, self.summary
-        for file, item in _items(source.roots, source.rules, source.forgotten):
+        for file, item in corpus.items(source.roots, source.rules, source.forgotten.holds):
             if source.interrupted():
                 raise KeyboardInterrupt  # nothing was learned yet, so there is nothing to keep
             summary.add(item)
@@ -220,25 +219,6 @@ class _Reader:
         row = self._source.registry.file(self._file)
         self.files[row.id] = self._file
         return row.id
-
-
-def _items(
-    roots: Sequence[Path], rules: corpus.Rules, forgotten: Forgotten
-) -> Iterator[tuple[str, corpus.Document | corpus.Skipped]]:
-    """As `corpus.documents`, each with its file, without what was forgotten."""
-    files: list[corpus.Found] = []
-    for found in corpus.find(roots, rules):
-        if isinstance(found, corpus.Skipped):
-            yield "", found
-        elif not forgotten.holds(found.file):
-            files.append(found)
-    files.sort(key=lambda found: (max(0, found.modified_ns), os.fsencode(found.path)))
-    seen = corpus._Fingerprints()
-    for file in files:
-        item = corpus.read(file, rules)
-        if isinstance(item, corpus.Document):
-            item = corpus._without_repeats(item, seen, rules)
-        yield file.file, item
 
 
 def _hits(file: str) -> list[Hit]:
