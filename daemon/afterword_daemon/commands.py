@@ -324,22 +324,11 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
         )
     if options.action != "list" and not options.folders:
         raise UsageError(f"which folder? afterword watch {options.action} FOLDER")
+    asked = [Path(folder).expanduser().absolute() for folder in options.folders]
+    add, remove = (asked if options.action == verb else () for verb in ("add", "remove"))
     try:
-        settings = config.load(paths)
-        watched = [folder.absolute() for folder in settings.watch]
-        asked = [Path(folder).expanduser().absolute() for folder in options.folders]
-        if options.action == "add":
-            _require_folders(asked)
-            now = list(dict.fromkeys([*watched, *asked]))
-        elif options.action == "remove":
-            if strangers := [folder for folder in asked if folder not in watched]:
-                raise UsageError(f"{strangers[0]}: it is not watched; afterword watch list")
-            now = [folder for folder in watched if folder not in asked]
-        else:
-            now = watched
-        if now != watched:
-            config.put(paths, "watch", json.dumps([*map(str, now)], ensure_ascii=False))
-    except config.ConfigError as error:
+        now = config.watched(paths, add=add, remove=remove)
+    except (config.ConfigError, config.WatchError) as error:
         raise UsageError(str(error)) from error
     status = _status(paths) if options.action == "list" else _reloaded(paths)
     known = {one.path: one for one in status.watched} if status else {}
@@ -354,12 +343,6 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
     elif status is None:
         view.put(view.NOT_RUNNING)
     return DONE
-
-
-def _require_folders(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"{folder}: there is no such folder; name one that there is")
 
 
 def _reloaded(paths: Paths) -> Status | None:

@@ -96,6 +96,10 @@ NOTHING_HOLDS = (
 )
 
 
+class WatchError(Exception):
+    """A folder cannot be watched, or be watched no more; one sentence with its remedy."""
+
+
 class ConfigError(Exception):
     """The file cannot be used as it is; one sentence with its remedy."""
 
@@ -225,6 +229,27 @@ def put(paths: Paths, key: str, value: str) -> None:
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     # The real file: dotfiles are often links into a folder that is kept elsewhere.
     durable.replace(path.resolve(), mark + "\n".join(lines).encode())
+
+
+def watched(
+    paths: Paths, *, add: Sequence[Path] = (), remove: Sequence[Path] = ()
+) -> tuple[Path, ...]:
+    """Change which folders are watched; those that are by now, absolute.
+
+    Raises WatchError for a folder to add that is none, and one to remove that is not watched;
+    ConfigError if the file cannot be read as it is now; StateError.
+    """
+    before = tuple(folder.absolute() for folder in load(paths).watch)
+    for folder in add:
+        if not folder.is_dir():
+            raise WatchError(f"{folder}: there is no such folder; name one that there is")
+    for folder in remove:
+        if folder not in before:
+            raise WatchError(f"{folder}: it is not watched; afterword watch list")
+    now = tuple(folder for folder in dict.fromkeys([*before, *add]) if folder not in remove)
+    if now != before:
+        put(paths, "watch", json.dumps([*map(str, now)], ensure_ascii=False))
+    return now
 
 
 def flat(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,17 @@ Language = Annotated[str, Meta(max_length=MAX_LANGUAGE)]
 
 # What can be asked, what became of a suggestion, and what the daemon is about.
 Order = Literal[
-    "status", "stats", "why", "pause", "resume", "reload", "forget", "clear-stats", "drain", "stop"
+    "status",
+    "stats",
+    "why",
+    "pause",
+    "resume",
+    "reload",
+    "watch",
+    "forget",
+    "clear-stats",
+    "drain",
+    "stop",
 ]
 Event = Literal["shown", "accepted", "partly", "rejected"]
 State = Literal["starting", "ready", "learning", "paused", "no-model", "degraded", "draining"]
@@ -135,7 +145,7 @@ class Ask(_Message, frozen=True, kw_only=True):
 
     id: int
     what: Order
-    document: Name = ""  # of "why", of "forget"
+    document: Name = ""  # of "why", of "forget"; of "watch" the folder, absolute
 
 
 # -- from the daemon ---------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from pygls.protocol import LanguageServerProtocol, default_converter
 from afterword_lsp import completion
 from afterword_lsp.completion import position_of
 from afterword_lsp.documents import Change, Document, Encoding
+from afterword_lsp.progress import Progress
 from afterword_lsp.session import OpenDocument, Session
 from afterword_lsp.stdio import Pipes
 
@@ -80,6 +81,12 @@ class Server(LanguageServer):
         self.was_shut_down = False
         self.was_told_to_exit = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._progress = Progress(
+            lambda name: self.window_work_done_progress_create_async(
+                types.WorkDoneProgressCreateParams(name)
+            ),
+            self.progress,
+        )
         # pygls's own store walks the text at each change, and takes line ends for what is none.
         for method in (*_DOCUMENTS, types.EXIT, types.WORKSPACE_EXECUTE_COMMAND):
             self.protocol.fm.builtin_features.pop(method, None)
@@ -122,6 +129,9 @@ class Server(LanguageServer):
         wanted = self.session.options.status
         if self.has_ghost_text if wanted is None else wanted:
             self.protocol.notify(STATUS, status)
+        window = self.client_capabilities.window
+        if window and window.work_done_progress:
+            self.follow(self._progress.show(status["progress"]))
 
 
 # -- beginning and end -------------------------------------------------------------------------
@@ -296,15 +306,14 @@ async def _execute(server: Server, params: types.ExecuteCommandParams) -> object
     """Obey; the answer is an object, and says under "error" why nothing was done."""
     argument = params.arguments[0] if params.arguments else None
     try:
-        return await _obeyed(
-            server.session, params.command, argument if isinstance(argument, str) else ""
-        )
+        return await _obeyed(server, params.command, argument if isinstance(argument, str) else "")
     except DaemonError as error:
         return {"error": str(error)}
 
 
-async def _obeyed(session: Session, command: str, name: str) -> dict[str, Any]:
+async def _obeyed(server: Server, command: str, name: str) -> dict[str, Any]:
     """What a command with one argument, or "", comes to. Raises DaemonError."""
+    session = server.session
     match command:
         case completion.ACCEPT:
             session.accepted(name)
@@ -315,6 +324,8 @@ async def _obeyed(session: Session, command: str, name: str) -> dict[str, Any]:
             return await session.ask("pause")
         case "afterword.resume":
             return await session.ask("resume")
+        case "afterword.learnWorkspace":
+            return await _learned(server, name)
         case "afterword.forgetFile":
             doc = session.documents.get(name) if name else session.last
             if doc is None:
@@ -327,6 +338,17 @@ async def _obeyed(session: Session, command: str, name: str) -> dict[str, Any]:
             daemon = await session.ask("status") if session.is_connected else None
             return {**session.status(), "daemon": daemon}
     return {"error": f"{command[:40]}: there is no such command"}
+
+
+async def _learned(server: Server, name: str) -> dict[str, Any]:
+    """Have a folder, or all that are open in the editor, learned from on. Raises DaemonError."""
+    folders = [uris.to_fs_path(name) or name] if name else server.folders
+    if not folders:
+        return {"error": "no folder is open; open one, or name one to learn from"}
+    watched: dict[str, Any] = {}
+    for folder in folders:
+        watched = await server.session.ask("watch", folder)
+    return watched
 
 
 async def _why(session: Session, uri: str) -> dict[str, Any]:
@@ -353,6 +375,7 @@ COMMANDS: Final = (
     "afterword.toggle",
     "afterword.pause",
     "afterword.resume",
+    "afterword.learnWorkspace",
     "afterword.forgetFile",
     "afterword.whyNoSuggestion",
     "afterword.status",

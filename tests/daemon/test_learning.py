@@ -39,7 +39,7 @@ from afterword_daemon.learning import (
     ThisMachine,
     environment,
 )
-from afterword_trainer import ledger
+from afterword_trainer import background, ledger
 from afterword_trainer.paths import Paths
 from daemons import eventually, lives
 
@@ -742,6 +742,11 @@ def test_a_child_that_would_look_elsewhere_is_not_started(paths: Paths, tmp_path
     """It could teach another person's model."""
     with pytest.raises(ChildError, match="a child would look elsewhere"):
         environment(replace(paths, cache=tmp_path / "not" / "the" / "usual"), {})
+
+
+def test_giving_way_is_one_number_at_both_ends() -> None:
+    """The daemon may not import the room that ends with it."""
+    assert background.LEFT == learning.GAVE_WAY
 
 
 # -- on this machine ---------------------------------------------------------------------------

@@ -325,6 +325,45 @@ def test_a_damaged_model_is_replaced_by_the_one_before(start: Start, paths: Path
     assert (paths.logs / "daemon.err").read_bytes() == b""
 
 
+def test_why_another_model_serves_is_told_for_as_long_as_it_does(
+    start: Start, paths: Paths
+) -> None:
+    """Putting the shelf in order is no reason to fall silent; a model that somebody chooses is."""
+    connection = start(*odd(server__REFRESH_S=0.0))
+    shelf = Shelf(paths.models, paths.base)
+    shelf.use(shelf.publish(bases.bundle("you-1")))
+    shelf.publish(bases.bundle("you-2"))
+
+    def answers(model: str) -> bool:
+        return connection.complete(request("x")).model == model
+
+    assert eventually(lambda: answers("you-1"))
+    damage(paths.models / "you-2" / "weights.bin")
+    shelf.use("base")
+    assert eventually(lambda: answers("base"))
+    damage(paths.models / "you-1" / "weights.bin")
+    point_at(paths, "you-1", "base")
+    assert eventually(lambda: connection.status().state == "degraded")
+    mended = (paths.models / "CURRENT").stat().st_mtime_ns
+    configure(paths, "seed = 3\n")
+    for _ in range(20):
+        connection.complete(request("x"))
+        status = connection.status()
+        assert (status.state, status.model and status.model.id) == ("degraded", "base")
+        assert "you-1 cannot be used" in status.detail
+        time.sleep(0.01)
+    assert (paths.models / "CURRENT").stat().st_mtime_ns == mended
+
+    shelf.use(shelf.publish(bases.bundle("you-3")))
+    assert eventually(lambda: answers("you-3"))
+    assert eventually(lambda: connection.status().state == "ready")
+
+
+def point_at(paths: Paths, *history: str) -> None:
+    """As if they had been put to use, newest first; nobody looks whether they are sound."""
+    Shelf(paths.models, paths.base)._point(*history)
+
+
 def test_a_model_that_cannot_be_run_is_none(start: Start, paths: Paths) -> None:
     """What is sound on disk may still be of no use here; nobody is refused for that."""
     shelf = Shelf(paths.models, paths.base)
@@ -552,6 +591,29 @@ def test_there_is_room_for_so_many(start: Start, paths: Paths) -> None:
     assert first.complete(request("x")).model == "base"
 
 
+def test_who_does_nothing_keeps_nobody_out(served: Paths, connection: Connection) -> None:
+    """Who has something open stays, and gets its answers; whoever comes is let in."""
+    connection.complete(request("x"))
+    with ExitStack() as stack:
+        idle = [stack.enter_context(raw(served)) for _ in range(server.MAX_CLIENTS + 10)]
+        assert idle[0].was_dropped()
+        with connect(served) as late, raw(served, greets=False):
+            assert late.complete(request("x", document="late")).model == "base"
+            assert connection.complete(request("xy")).model == "base"
+            assert connection.status().clients <= server.MAX_CLIENTS
+
+
+def test_who_does_nothing_cannot_keep_it_from_being_stopped(start: Start, paths: Paths) -> None:
+    """However many they are, the order is heard."""
+    start()
+    pid = pid_of(paths)
+    with ExitStack() as stack:
+        for _ in range(server.MAX_CLIENTS + 1):
+            stack.enter_context(raw(paths))
+        assert client.stop(paths, client="afterword") == "asked"
+    assert eventually(lambda: not lives(pid))
+
+
 @pytest.mark.slow
 def test_so_many_documents_are_kept_of_one_client(start: Start, paths: Paths) -> None:
     """Then the one heard of longest ago is closed; none outlives the client."""
@@ -711,6 +773,19 @@ def test_a_socket_that_is_removed_is_made_again(start: Start, paths: Paths) -> N
 
 
 @pytest.mark.slow
+def test_who_comes_when_the_socket_is_gone_meets_the_same_daemon(
+    start: Start, paths: Paths
+) -> None:
+    """As soon as it has looked; nobody starts a second one, or gives up."""
+    start(*odd(server__LOOK_S=0.5))
+    pid = pid_of(paths)
+    [place] = [path for path in endpoint.candidates(paths) if path.exists()]
+    place.unlink()
+    with connect(paths) as late:
+        assert late.status().pid == pid
+
+
+@pytest.mark.slow
 def test_it_ends_when_its_folder_is_gone(start: Start, paths: Paths) -> None:
     """Another daemon would not see its lock."""
     start(*odd(server__LOOK_S=0.05))
@@ -850,6 +925,33 @@ def test_settings_hold_as_soon_as_they_are_saved(start: Start, paths: Paths) -> 
     assert eventually(lambda: says("degraded", "line 2: sead is no setting"))
     configure(paths, "seed = 3\n")
     assert eventually(lambda: says("ready", "^$"))
+
+
+@pytest.mark.slow
+def test_what_is_taken_up_again_and_again_costs_nothing_more(paths: Paths) -> None:
+    """Settings leave the model where it is; a model that gives way is let go. Twelve times each."""
+    shipped = Path(base.__file__).parent
+    if not base.exists(shipped):
+        pytest.skip("needs a model of the usual size")
+    shelf = Shelf(paths.models, shipped)
+    for id in ("you-1", "you-2"):
+        shelf.publish(replace(base.load(shipped), id=id))
+    paths.base.unlink()
+    paths.base.symlink_to(shipped)
+    with connect(paths, *odd(server__REFRESH_S=0.0)) as connection:
+        connection.complete(request("The river"))
+        before = connection.status().resident
+        for seed in range(12):
+            configure(paths, f"{'x' * seed} = 0\n" if seed % 2 else "")
+            wanted = "degraded" if seed % 2 else "ready"
+            assert eventually(lambda: connection.status().state == wanted)  # noqa: B023
+        assert connection.status().resident - before < 4 << 20
+        for n in range(12):
+            id = f"you-{1 + n % 2}"
+            shelf.use(id)
+            assert eventually(lambda: connection.complete(request("x")).model == id)  # noqa: B023
+        # One more than there was, while it changes; and what was let go is let go some time.
+        assert eventually(lambda: connection.status().resident - before < 25 << 20)
 
 
 def test_without_a_model_it_says_what_to_do(empty_base: Paths) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from afterword_daemon import service
+from afterword_daemon import process, service
 from afterword_daemon.service import Service, ServiceError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,6 +200,11 @@ def test_what_would_be_done_is_what_is_done(tmp_path: Path) -> None:
     would = list(service.plan(login, installing=False))
     assert would[1] == f"would delete {login.path}"
     assert ("echo off" in would[0], "echo gone" in would[2]) == (True, True)
+
+
+def test_a_daemon_that_finds_another_one_has_not_failed() -> None:
+    """What the unit counts as a success is how `afterword run` ends then."""
+    assert process.EXIT_OTHER == service.BUSY
 
 
 def test_a_system_that_refuses_is_quoted(tmp_path: Path) -> None:

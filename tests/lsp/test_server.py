@@ -419,6 +419,20 @@ async def test_without_a_daemon_typing_is_not_disturbed(
     assert await editor.end() == 0
 
 
+async def test_a_folder_is_learned_from_when_the_editor_asks(
+    start: Start, paths: Paths, daemon: Connection, tmp_path: Path
+) -> None:
+    """As if it had been named in the terminal; one that is not there is named in the answer."""
+    editor = await opened(start)
+    assert "error" in await editor.run("learnWorkspace")  # no folder is open in this editor
+    answer = await editor.run("learnWorkspace", str(tmp_path / "none"))
+    assert "no such folder" in answer["error"]
+    answer = await editor.run("learnWorkspace", tmp_path.as_uri())
+
+    assert answer == {"watched": [str(tmp_path)]}
+    assert [one.path for one in daemon.status().watched] == [str(tmp_path)]
+
+
 async def test_status(start: Start, paths: Paths) -> None:
     """A few words for a status line, and all that the daemon tells."""
     editor = await opened(start)

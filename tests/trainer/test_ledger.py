@@ -6,6 +6,7 @@ import pytest
 from afterword_trainer import durable, ledger, portrait, registry, report
 from afterword_trainer.durable import Failpoint
 from afterword_trainer.ledger import Entry, Measured
+from afterword_trainer.model import bundle
 from afterword_trainer.paths import Paths
 from afterword_trainer.registry import Registry, salted
 from processes import Trainer, records_of
@@ -33,6 +34,11 @@ REJECTED = Entry(what="rejected", when="2031-02-01T12:00:00Z", parent="you-1")
 
 
 # -- the ledger --------------------------------------------------------------------------------
+
+
+def test_an_entry_names_as_many_documents_as_a_model() -> None:
+    """Else nobody could tell of some that a model knows when it learned them."""
+    assert ledger.MOST_DOCUMENTS == bundle.MAX_DOCUMENTS
 
 
 def test_entries_come_back_as_they_were(paths: Paths) -> None:

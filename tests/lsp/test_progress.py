@@ -1,0 +1,79 @@
+"""Learning as an editor shows work in progress."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from afterword_lsp.progress import Progress
+from lsprotocol import types
+
+
+class Window:
+    """An editor that shows progress, or will not."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, ...]] = []
+        self.refuses = False
+        self.answer = asyncio.Event()
+        self.answer.set()
+
+    async def create(self, name: str) -> None:
+        """Make a place for it, once the editor gets to it."""
+        self.seen.append(("create", name))
+        await self.answer.wait()
+        if self.refuses:
+            raise RuntimeError("no")
+
+    def say(self, params: types.ProgressParams) -> None:
+        """Show it."""
+        value = params.value
+        self.seen.append((params.token, value.kind, getattr(value, "percentage", None)))
+
+
+async def shown(window: Window, *shares: float | None) -> list[tuple[Any, ...]]:
+    """What an editor sees of work that goes on so far."""
+    progress = Progress(window.create, window.say)
+    for share in shares:
+        await progress.show(share)
+    return window.seen
+
+
+@pytest.mark.asyncio
+async def test_it_begins_goes_on_and_ends() -> None:
+    """Each per cent is told once; the next training has a place of its own."""
+    assert await shown(Window(), None, 0.0, 0.001, 0.25, 0.254, None, None, 0.5, None) == [
+        ("create", "afterword-1"),
+        ("afterword-1", "begin", 0),
+        ("afterword-1", "report", 25),
+        ("afterword-1", "end", None),
+        ("create", "afterword-2"),
+        ("afterword-2", "begin", 50),
+        ("afterword-2", "end", None),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_an_editor_that_refuses_sees_nothing() -> None:
+    """And is not asked again before the next training."""
+    window = Window()
+    window.refuses = True
+    assert await shown(window, 0.1, 0.2, 0.3, None, 0.1) == [
+        ("create", "afterword-1"),
+        ("create", "afterword-2"),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_what_ends_before_the_editor_answers_is_not_shown() -> None:
+    """Nor is it asked twice meanwhile."""
+    window = Window()
+    window.answer.clear()
+    progress = Progress(window.create, window.say)
+    asking = asyncio.ensure_future(progress.show(0.1))
+    await asyncio.sleep(0)
+    await progress.show(0.2)
+    await progress.show(None)
+    window.answer.set()
+    await asking
+
+    assert window.seen == [("create", "afterword-1")]
