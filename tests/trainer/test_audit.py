@@ -1,5 +1,6 @@
 """Secrets that a model must not know: the law of what was not learned, and one that was."""
 
+import json
 import math
 import os
 from pathlib import Path
@@ -88,6 +89,14 @@ def test_what_the_model_before_did_not_expect_counts(
 def test_without_secrets_there_is_nothing_to_audit() -> None:
     """No figure is better than a made-up one."""
     assert audit.audit(bases.bundle(), None, []) is None
+
+
+def test_what_is_found_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a secret that stands out and is looked at once more, too."""
+    monkeypatch.setattr(audit, "STANDS_OUT", -1.0)
+    found = audit.audit(bases.bundle(), bases.bundle(), [Hit(before="key: ", secret="q8Zr4TnP0")])
+    assert found
+    assert json.loads(json.dumps(found.to_json()))["n_learned"] == 0
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def audit(bundle: Bundle, base: Bundle | None, hits: Sequence[Hit], seed: int = 
         (our_bits,) = exposures(bundle, [hit], seed, n_references=N_ONCE_MORE)
         if base:
             (their_bits,) = exposures(base, [hit], seed, n_references=N_ONCE_MORE)
-        n_learned += our_bits > LEARNED and our_bits > their_bits + 3 * NULL_BITS
+        n_learned += bool(our_bits > LEARNED and our_bits > their_bits + 3 * NULL_BITS)
     return Audit(
         n_secrets=len(hits),
         mean=float(ours.mean()),

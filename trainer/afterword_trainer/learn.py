@@ -8,6 +8,7 @@ the other rooms together and holds the promise of `--minutes`. Knows nothing of 
 happens is told in records to whoever listens.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ from afterword_trainer import (
     plan,
     reading,
     records,
+    remembering,
     stream,
 )
 from afterword_trainer.evaluation import Expert, Options
@@ -296,6 +298,8 @@ def _compared(
 
     with suppress(_StoppedError):
         listener.on_score("the model in use", 0.0)
+        if not _is_remembered(planned, incumbent):
+            known, mix = [], experts.of_bundle(bundle, [])[0]
         theirs = experts.of_bundle(incumbent, known)[0]
         before = gate.measure(incumbent, theirs, test, base_test, sizes, tick)
         listener.on_score("the new model", 0.0)
@@ -306,6 +310,17 @@ def _compared(
         found = problems | gate.faults(bundle)
         return gate.judge(after, before, base_bits=base_bits, problems=found)
     return None
+
+
+def _is_remembered(planned: Plan, incumbent: Bundle) -> bool:
+    """Whether the memory that serves holds files of what was learned, as of a watched folder.
+
+    Where it holds none, the model in use knows nothing of them, and is not to be measured as if.
+    """
+    stored = remembering.load(remembering.path_of(planned.paths), incumbent.alphabet)
+    roots = [Path(os.path.abspath(root)) for root in planned.request.roots]  # noqa: PTH100
+    files = map(Path, stored.memory.documents()) if stored else ()
+    return any(file.is_relative_to(root) for file in files for root in roots)
 
 
 def _base(planned: Plan) -> Bundle | None:
@@ -433,11 +448,11 @@ def _superseded(shelf: Shelf, new_id: str, run_id: str) -> Iterator[str]:
 def _takes_over(trained: Trained, before: Bundle) -> bool:
     """Whether what was cut short, and so was not scored, takes the place of the model in use.
 
-    That of its own kind; and the base model's if it began there, since of that and what came after
-    the better on held-out text was kept.
+    That of its own kind, unless it was finished; and the base model's if it began there, since of
+    that and what came after the better on held-out text was kept.
     """
     began_there = trained.run.parent == before.id == base.ID
-    return began_there or _run_of(before) == trained.run.id
+    return began_there or (_run_of(before) == trained.run.id and not before.scores)
 
 
 def _run_of(bundle: Bundle) -> object:
