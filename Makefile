@@ -48,6 +48,8 @@ try: install ## learn CORPUS (example letters, or e.g. CORPUS=~/notes), write, a
 	@printf '\n\n[through the language server, as an editor asks]\n'
 	@AFTERWORD_HOME=.try $(BIN)/python examples/editor.py 'I have been thinking ab'
 	@AFTERWORD_HOME=.try $(BIN)/afterword stop
+	@printf '\nall of it is under .try; to look at it: AFTERWORD_HOME=.try $(BIN)/trainer report --open\n'
+	@printf 'next: $(BIN)/afterword demo, or $(BIN)/trainer learn YOUR_FOLDER\n'
 
 bench: install ## measure; JSON on standard output
 	@for script in step training memory keystroke footprint; do $(BIN)/python benchmarks/$$script.py; done
