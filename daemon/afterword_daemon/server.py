@@ -301,6 +301,8 @@ class Server:
         build = endpoint.build()
         client.send(Welcome(protocol=protocol.PROTOCOL_VERSION, build=build, pid=os.getpid()))
         name = hello.client if hello.client in _KNOWN_CLIENTS else "another"
+        if session := self._clients.get(client):
+            session.is_terminal = name == "afterword"
         logger.info("client %d: %s, protocol %d", client.number, name, hello.protocol)
         if hello.protocol != protocol.PROTOCOL_VERSION:
             return
@@ -400,7 +402,9 @@ class Server:
         if len(session.requests) >= MAX_REQUESTS:
             client.send(Failed(id=message.id, code="busy"))
             return
-        self._learning.typed()
+        # A script asks on nobody's behalf; the demo asks at each key, and is not invoked.
+        if not (session.is_terminal and message.invoked):
+            self._learning.typed()
         self._refresh()
         self._opened(session, message.document)
         for older in session.requests.values():
@@ -713,6 +717,7 @@ class _Session:
     requests: "dict[int, _Request]" = field(default_factory=dict)  # by their ids
     documents: dict[str, None] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)  # of those, until they are opened anew
+    is_terminal: bool = False  # `afterword` itself, and no editor
     # One request of each client at a time: who asks many waits for itself, and others for one.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -60,6 +60,19 @@ def test_what_comes_back_is_told(paths: Paths) -> None:
     assert decided.remove("/n/b.md") == []
 
 
+def test_what_is_allowed_in_memory_is_forgotten_on_disk(paths: Paths) -> None:
+    """Until `remove` says so: a command that fails in between has taken nothing back."""
+    decided = Forgotten.load(paths)
+    decided.add("/n/a.md", "/n/b.md")
+    allowing = decided.allowing("/n/a.md")
+    asked = (allowing, decided, Forgotten.load(paths))
+    assert [each.holds("/n/a.md") for each in asked] == [False, True, True]
+    assert (allowing.holds("/n/b.md"), allowing.is_outdated()) == (True, False)
+    assert allowing.remove("/n/a.md") == ["/n/a.md"]
+    assert not Forgotten.load(paths).holds("/n/a.md")
+    assert (allowing.holds("/n/b.md"), allowing.is_outdated()) == (True, False)
+
+
 def test_a_link_and_what_it_leads_to_are_one(paths: Paths, tmp_path: Path) -> None:
     """Whichever of both names was used to learn, and whichever to forget."""
     (tmp_path / "real").mkdir()

@@ -98,13 +98,23 @@ class Forgotten:
 
         Of a forgotten folder only what is named is allowed. Raises durable.StateError.
         """
-        found = [path for path in wanted if self.holds(path)]
+        now = Forgotten.load(self.paths)  # this one may be `allowing` them already
+        found = [path for path in wanted if now.holds(path)]
         if not found:
             return []
         with self._changing():
             for path in _names(found):
                 self._decide(path, forgotten=False)
         return [os.path.abspath(path) for path in found]  # noqa: PTH100 - keeps links' names
+
+    def allowing(self, *wanted: AnyPath) -> "Forgotten":
+        """The same with paths allowed again, in memory alone: `remove` says it to the disk."""
+        entries = dict(self._entries)
+        ours = Forgotten(self.paths, self._stamp, self._key, entries)
+        for path in _names(path for path in wanted if self.holds(path)):
+            ours._decide(path, forgotten=False)
+        ours._turns = {digest: turn for turn, digest in enumerate(entries, 1)}
+        return ours
 
     # -- who decides ---------------------------------------------------------------------------
 

@@ -199,10 +199,16 @@ def judge(
                 f"it has forgotten how others write ({candidate.base_bits:.2f} bits per character "
                 f"on the base model's own text instead of {base_bits:.2f})"
             )
+    measured = f"on the {n_characters:,} characters you wrote last"
     if against:
-        sentence = f"no better than the one in use: {'; '.join(against.values())}"
+        sentence = f"no better than the one in use {measured}: {'; '.join(against.values())}"
     else:
-        sentence = f"better than before: {bits} bits per character, {keys} % of keystrokes saved"
+        sentence = (
+            f"better than before {measured}: {bits} bits per character, "
+            f"{keys} % of keystrokes saved"
+        )
+        if lost > 0:
+            sentence += ", which may be chance"
     return Verdict(
         accepted=not against,
         sentence=sentence,

@@ -77,10 +77,11 @@ def learn(
     """
     planned = plan.make(request, paths, time.monotonic() if started is None else started)
     with _at_work(planned, listener) as (source, listener):
-        notices = []
-        if request.work == "learned":
-            for path in source.forgotten.remove(*request.roots):
-                notices.append(f"{path} had been forgotten; it is learned again, as you ask")
+        notices = [
+            f"{path} had been forgotten; it is learned again, as you ask"
+            for path in request.roots
+            if request.work == "learned" and Forgotten.load(paths).holds(path)
+        ]
         text = reading.everything(source, planned.parent.alphabet if planned.parent else None)
         source.registry.save()
         return _learned(planned, replace(text, notices=notices), source, listener)
@@ -99,8 +100,8 @@ def update(request: Request, paths: Paths, listener: Listener) -> Learned:
     with _at_work(planned, listener) as (source, listener):
         try:
             found = reading.news(source, planned.parent, request.seed)
-        except stream.TooLittleError:
-            found = 0
+        except stream.TooLittleError as error:
+            found = error.characters
         if isinstance(found, int):
             return Learned(id=None, previous=before.id, n_new=found)
         source.registry.save()
@@ -167,6 +168,8 @@ def _learned(planned: Plan, text: Text, source: Source, listener: Listener) -> L
     # 3) on the shelf, and in use
     _require_not_forgotten(source)
     new_id = shelf.publish(bundle)
+    if request.work == "learned":
+        source.forgotten.remove(*request.roots)  # not before: what ends in an error changes nothing
     active = _put_to_use(planned, text, source, new_id, verdict, trained)
     for old_id in (*_superseded(shelf, new_id, trained.run.id), *shelf.prune()):
         listener.on_deleted(old_id)
@@ -211,10 +214,13 @@ def _at_work(planned: Plan, listener: Listener) -> Iterator[tuple[Source, Listen
     with durable.locked(paths.runs / LOCK):
         durable.retire(paths.runs / TEXT)
         make_room(paths.runs, LEAST_FREE_BYTES)
+        forgotten = Forgotten.load(paths)
+        if planned.request.work == "learned":
+            forgotten = forgotten.allowing(*planned.request.roots)
         source = Source(
             roots=planned.request.roots,
             rules=planned.request.rules,
-            forgotten=Forgotten.load(paths),
+            forgotten=forgotten,
             registry=Registry.load(paths),
             folder=paths.runs / TEXT,
             tell=listener.on_read,

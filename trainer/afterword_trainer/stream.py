@@ -24,7 +24,11 @@ LEAST_CHARACTERS = 1_000  # of less, nothing but the alphabet would be learned
 
 
 class TooLittleError(Exception):
-    """There is not enough text to learn from."""
+    """There is not enough text to learn from; `characters` is all there is."""
+
+    def __init__(self, sentence: str, characters: int) -> None:
+        super().__init__(sentence)
+        self.characters = characters
 
 
 class Document(Protocol):
@@ -222,7 +226,8 @@ def spool(
         raise TooLittleError(
             f"{total} characters of text are too little to learn from, {LEAST_CHARACTERS} are "
             "the least; name more files or folders (`trainer corpus PATH --skipped` says what was "
-            "left out, and why)"
+            "left out, and why)",
+            total,
         )
     return Spool(folder=folder, places=places, counts=counts, digest=digest.hexdigest())
 
