@@ -29,6 +29,7 @@ MAY_IMPORT = {
         "afterword_trainer.ledger",
         "afterword_trainer.model",
         "afterword_trainer.paths",
+        "afterword_trainer.registry",
         "afterword_trainer.remembering",
         "afterword_trainer.secrets",
         "afterword_trainer.shelf",

@@ -75,8 +75,8 @@ class Backlog:
     def add(self, characters: int, now: float) -> bool:
         """Count what was saved; whether something may be due by it that was not.
 
-        A file that is saved twice counts twice: what that can cost is bounded by the time between
-        two trainings.
+        A text that is changed in its middle counts as new: what that costs is bounded by the time
+        between two trainings.
         """
         state, before = self._state, self._state.waiting
         state.waiting = min(before + max(0, characters), _MOST)
@@ -118,6 +118,16 @@ class Backlog:
         else:  # it is learned, or was of no use, and would not be tomorrow
             state.waiting = max(0, state.waiting - n_known)
             state.waiting_since = now
+
+    def learned(self, when: float, now: float) -> bool:
+        """Somebody had all that is watched learned by hand, at `when`.
+
+        Whether that changes anything: nothing waits then that came before.
+        """
+        if not (self._state.waiting and self._state.waiting_since < when <= now):
+            return False
+        self._state.waiting = 0
+        return True
 
     def stored(self) -> Callable[[], None]:
         """What stores it as it is now; called, it raises durable.StateError."""

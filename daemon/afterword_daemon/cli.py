@@ -68,7 +68,7 @@ COMPLETE = """\
 Ask for what could come next. The suggestion alone goes to standard output.
 
   afterword complete --prompt 'I have been thinking ab'
-  git log -1 --format=%B | afterword complete --prompt - --count 3
+  git log -1 --format=%B | afterword complete --count 3
 """
 
 CONFIG = """\
@@ -102,7 +102,7 @@ Editors start the daemon by themselves, so that hardly anybody needs this.
 
 EPILOGUE = """\
 Exit codes: 0 done, 1 failed or unhealthy, 2 wrong usage, 3 the daemon is not running,
-75 (`run` alone) there is a daemon already, 130 interrupted, 143 ended by SIGTERM.
+130 interrupted, 143 ended by SIGTERM.
 AFTERWORD_HOME=DIR keeps everything that Afterword writes under one folder.
 NO_COLOR: no colour.
 """
@@ -132,7 +132,9 @@ class _Version(argparse.Action):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `afterword`; the exit code."""
     open_streams()
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else [*arguments]
+    if arguments[:1] == ["help"]:  # as other programs have it
+        arguments = [*arguments[1:2], "--help"]
     if arguments[:1] == ["learn"]:  # the trainer's verb, in a process that may be as heavy
         os.execv(sys.executable, [sys.executable, "-m", "afterword_trainer.cli", *arguments])
     obey_signals()
@@ -216,12 +218,15 @@ def _add_options(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
     """What each verb takes."""
     complete = verbs["complete"]
     complete.add_argument(
-        "--prompt", required=True, metavar="TEXT", help="text to go on from; - reads standard input"
+        "--prompt", metavar="TEXT", help="text to go on from (or -: standard input)"
     )
     complete.add_argument(
         "--count", type=_alternatives, default=1, help="of suggestions at most (1)"
     )
     complete.add_argument("--temperature", type=_temperature, help="0 to 2 (as it is set, or 0)")
+    verbs["status"].add_argument(
+        "--files", action="store_true", help="where every file of the daemon's lies"
+    )
     verbs["stats"].add_argument(
         "action",
         nargs="?",
@@ -251,7 +256,9 @@ def _add_options(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
         "--stay", action="store_true", help="do not end when nobody is connected"
     )
     for verb in ("install", "uninstall"):
-        verbs[verb].add_argument("what", choices=("login",), metavar="login")
+        verbs[verb].add_argument(
+            "what", nargs="?", choices=("login",), default="login", metavar="login"
+        )
         verbs[verb].add_argument(
             "--dry-run", action="store_true", help="only show what would be done"
         )

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import date
@@ -100,16 +100,42 @@ def overview_command(paths: Paths) -> int:
         has_learned = status.model is not None and status.model.id != "base"
     if not has_learned:
         view.put("  nothing of yours was learned yet; the base model completes a little already")
+    for text in _notices(paths, status):
+        view.put(view.notice(text))
     steps = [("afterword demo", "type with it here; changes nothing")]
     if has_learned:
         steps.append(("afterword status", "how it is"))
     else:
         steps.append(("trainer learn ~/notes", "teach it your writing"))
+    if not (status and status.watched):
+        steps.append(("afterword watch add ~/notes", "have it learn what you save there"))
     steps.append(("afterword doctor", "see whether all is well"))
     view.put("")
     for command, what in steps:
-        view.put(f"  {view.painted(f'{command:<24}', view.CYAN)}{what}")
+        view.put(f"  {view.painted(f'{command:<29}', view.CYAN)}{what}")
     return DONE
+
+
+def _notices(paths: Paths, status: Status | None) -> Iterator[str]:
+    """What is off, or degraded, or cannot be read: each a sentence."""
+    if status and status.detail:
+        yield status.detail
+    if pause.holds(paths):
+        yield "learning is paused; to go on: afterword resume"
+    if not any(paths.config.glob("*.toml")):
+        return  # and need not wait for what reads settings
+    from afterword_daemon import config
+
+    # A daemon that runs goes on as before where nothing can be read.
+    settings, problem = config.in_force(paths, config.Settings() if status else None)
+    if problem and not (status and status.detail):
+        yield problem
+    if settings is config.SILENT:  # nobody switched that off
+        return
+    if not settings.enabled_for("*"):
+        yield 'suggestions are off: enable."*" is false; afterword config'
+    if not settings.learning.enable:
+        yield "learning is off: learning.enable is false; afterword config"
 
 
 def status_command(options: argparse.Namespace, paths: Paths) -> int:
@@ -121,7 +147,7 @@ def status_command(options: argparse.Namespace, paths: Paths) -> int:
     elif status is None:
         view.put(view.NOT_RUNNING + "\n" + view.hints("afterword start"))
     else:
-        for line in view.status(status, time.time()):
+        for line in view.files(status) if options.files else view.status(status, time.time()):
             view.put(line)
     return NOT_RUNNING if status is None else DONE
 
@@ -181,6 +207,7 @@ def logs_command(options: argparse.Namespace, paths: Paths) -> int:
 def stats_command(options: argparse.Namespace, paths: Paths) -> int:
     """`afterword stats`."""
     from afterword_daemon import config
+    from afterword_daemon.tally import Tally
 
     if options.action in ("on", "off"):
         try:
@@ -189,13 +216,21 @@ def stats_command(options: argparse.Namespace, paths: Paths) -> int:
             raise FailedError(str(error)) from error
         print(f"counting is {options.action}")
         return DONE
-    with _connected(paths) as connection:
+    latency = None
+    try:
+        with Connection.open(paths, spawn=False, client=NAME) as connection:
+            if options.action == "clear":
+                connection.ask("clear-stats")
+            facts = connection.ask("stats")
+            latency = connection.status().latency_ms
+    except NotRunningError:  # nobody has to be started to read a file
+        tally = Tally(paths.data / "counts.json")
         if options.action == "clear":
-            connection.ask("clear-stats")
-            print("what was counted is forgotten")
-            return DONE
-        facts = connection.ask("stats")
-        latency = connection.status().latency_ms
+            tally.clear()
+        facts = tally.facts()
+    if options.action == "clear":
+        print("what was counted is forgotten")
+        return DONE
     try:
         is_on = config.load(paths).stats
     except config.ConfigError as error:
@@ -215,8 +250,12 @@ def stats_command(options: argparse.Namespace, paths: Paths) -> int:
 def complete_command(options: argparse.Namespace, paths: Paths) -> int:
     """`afterword complete`."""
     prompt = options.prompt
-    if prompt == "-":
+    if prompt == "-" or (prompt is None and not sys.stdin.isatty()):
         prompt = sys.stdin.buffer.read().decode("utf-8", "replace")
+    if not prompt and options.prompt is None:
+        raise UsageError(
+            "there is no text to go on from; afterword complete --prompt 'The thing is'"
+        )
     prompt = prompt.replace("\r\n", "\n").encode("utf-8", "replace").decode()
     with _connected(paths) as connection:
         completed = connection.complete(

@@ -149,7 +149,7 @@ def load(paths: Paths) -> Settings:
         enable["*"] = False
     enable |= {key[1]: False for key in silenced if key[:1] == ("enable",) and len(key) == 2}
     if "watch" in top:
-        top["watch"] = tuple(_folders(top["watch"], mistakes))
+        top["watch"] = tuple(dict.fromkeys(_folders(top["watch"], mistakes)))
     if "ignore" in top:
         top["ignore"] = tuple(top["ignore"])
     settings = Settings(**top, enable={"*": True} | enable, learning=Learning(**learning))
@@ -239,15 +239,21 @@ def watched(
     Raises WatchError for a folder to add that is none, and one to remove that is not watched;
     ConfigError if the file cannot be read as it is now; StateError.
     """
-    before = tuple(folder.absolute() for folder in load(paths).watch)
+    before, add, remove = load(paths).watch, [*map(_whole_path, add)], [*map(_whole_path, remove)]
     for folder in add:
         if not folder.is_dir():
             raise WatchError(f"{folder}: there is no such folder; name one that there is")
     for folder in remove:
         if folder not in before:
             raise WatchError(f"{folder}: it is not watched; afterword watch list")
-    now = tuple(folder for folder in dict.fromkeys([*before, *add]) if folder not in remove)
-    if now != before:
+    # By whatever name it is called: one folder is not read twice.
+    known = {folder.resolve(): folder for folder in [*add[::-1], *before[::-1]]}
+    now = tuple(
+        folder
+        for folder in dict.fromkeys([*before, *add])
+        if folder not in remove and (folder in before or known[folder.resolve()] == folder)
+    )
+    if now != tuple(before):
         put(paths, "watch", json.dumps([*map(str, now)], ensure_ascii=False))
     return now
 
@@ -425,10 +431,15 @@ def _checked(
 def _folders(written: Sequence[str], mistakes: list[_Mistake]) -> Iterator[Path]:
     for folder in written:
         try:
-            yield Path(folder).expanduser()
+            yield _whole_path(Path(folder).expanduser())
         except RuntimeError:  # its way to say so
             what = f"is a list of folders, and nobody here is called {_shown(folder.split('/')[0])}"
             mistakes.append(_Mistake(("watch",), what))
+
+
+def _whole_path(folder: Path) -> Path:
+    """From the root on and without `..`; names of links stay, as the user knows them."""
+    return Path(os.path.abspath(folder))  # noqa: PTH100 - `resolve` would follow links
 
 
 def _is_being_written(path: Path) -> bool:

@@ -111,7 +111,7 @@ def _taken(page: Page, length: int) -> Page:
 # -- drawing -----------------------------------------------------------------------------------
 
 WELCOME = "Write something, in any language; what appears in grey is a suggestion."
-HELP = "Tab takes it · Ctrl-Right a word · Esc hides it · Ctrl-C leaves"
+HELP = "Ctrl-C leaves · Tab takes it · Ctrl-Right a word · Esc hides it"  # what matters first
 FAINT, PLAIN, REVERSED = "\x1b[2m", "\x1b[0m", "\x1b[7m"
 GREY = "\x1b[38;5;244m"  # readable on black and on white; "bright black" is neither everywhere
 MARGIN = 2  # columns at either side
@@ -157,6 +157,18 @@ def footer(page: Page, answer_s: float | None) -> str:
     return text if answer_s is None else f"{text} · answer in {answer_s * 1000:.0f} ms"
 
 
+def fitted(line: str, width: int) -> str:
+    """As many of a line's parts, from the first, as are seen whole in `width` cells."""
+    from rich.cells import cell_len
+
+    first, *further = line.split(" · ")
+    for part in further:
+        if cell_len(first) + 3 + cell_len(part) > width:
+            break
+        first += f" · {part}"
+    return first[:width]
+
+
 def _broken(text: str, width: int, used: int = 0) -> list[str]:
     """A paragraph as lines of whole words, the first of which has `used` cells taken already."""
     from rich.cells import cell_len
@@ -183,13 +195,13 @@ def _draw(page: Page, title: str, answer_s: float | None) -> None:
     room = max(width - 2 * MARGIN, 2)
     frame = layout(page, width=room, height=height - 5)
     grey = _ghost_style(os.environ)
-    rows = [f"{FAINT}{title[:room]}{PLAIN}", f"{FAINT}{HELP[:room]}{PLAIN}", ""]
+    rows = [f"{FAINT}{fitted(title, room)}{PLAIN}", f"{FAINT}{fitted(HELP, room)}{PLAIN}", ""]
     for line in frame.lines:
         rows.append("".join(f"{grey}{text}{PLAIN}" if ghost else text for text, ghost in line))
     if not page.text and not page.ghost:
         rows[-1] = f"{grey}{WELCOME[:room]}{PLAIN}"
     rows += [""] * (height - 1 - len(rows))
-    rows.append(f"{REVERSED}{footer(page, answer_s)[:room].ljust(room)}{PLAIN}")
+    rows.append(f"{REVERSED}{fitted(footer(page, answer_s), room).ljust(room)}{PLAIN}")
     body = "\r\n".join(f"{' ' * MARGIN}{row}\x1b[K" for row in rows[:height])
     if "utf" not in (sys.stdout.encoding or "").lower():
         body = body.replace("·", "|")

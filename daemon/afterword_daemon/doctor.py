@@ -6,6 +6,7 @@ knows nothing of how findings are shown. Nothing heavy is imported before a chec
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -306,8 +307,59 @@ def _daemon(patient: Patient) -> Outcome:
         what = f"{found}, but is of version {status.build}"
         return "warning", what, "afterword restart"
     if status.detail:
-        return "warning", f"{found}, but: {status.detail}", "afterword doctor config model"
+        return "warning", f"{found}, but: {status.detail}", "see the checks config and model"
     return "ok", found
+
+
+def _watching(patient: Patient) -> Outcome:
+    """Folders watched: each is there and is read, and what came of the last training."""
+    from afterword_trainer.durable import StateError
+    from afterword_trainer.forgotten import Forgotten
+
+    from afterword_daemon import config, pause
+
+    settings, _ = config.in_force(patient.paths)
+    if settings is config.SILENT:
+        return "skipped", "the settings cannot be read, see `config`"
+    if not settings.watch:
+        return "skipped", "no folder is watched (afterword watch add FOLDER)"
+    try:
+        Forgotten.load(patient.paths)
+    except StateError as error:
+        what, _, remedy = str(error).partition("; ")
+        return "failed", f"no file is read: {what}", remedy or "make it a file that you can read"
+    if not settings.learning.enable:
+        return "skipped", "learning is off: learning.enable is false"
+    if pause.holds(patient.paths):
+        return "skipped", "learning is paused; to go on: afterword resume"
+    if isinstance(patient.daemon, client.DaemonError):
+        lost = [str(folder) for folder in settings.watch if not folder.is_dir()]
+        if lost:
+            what = f"{', '.join(lost)}: there is no such folder"
+            return "warning", what, f"afterword watch remove {shlex.quote(lost[0])}"
+        return _SKIPPED
+    daemon = patient.daemon
+    told, remedy = [], ""
+    for folder in daemon.watched:
+        mode = folder.mode or "not read yet"
+        n = view.n_of(folder.files, "file")
+        told.append(f"{folder.path}: {n}" + ("" if mode == "events" else f", {mode}"))
+        if folder.detail:
+            told.append(folder.detail)
+        if folder.mode == "missing":
+            remedy = (
+                remedy or f"afterword watch remove {shlex.quote(folder.path)}, or bring it back"
+            )
+        elif folder.detail:
+            _, _, said = folder.detail.partition("; ")
+            remedy = remedy or said or "afterword logs, then: afterword restart"
+    last = daemon.learning.last
+    if last:
+        told.append(f"the last training: {last.sentence}")
+        if last.how == "died":
+            remedy = remedy or f"see {patient.paths.logs / 'training.err'}"
+    found = "\n".join(told)
+    return ("warning", found, remedy) if remedy else ("ok", found)
 
 
 def _socket(patient: Patient) -> Outcome:
@@ -392,7 +444,8 @@ def _log(patient: Patient) -> Outcome:
     lines = lines[starts[-1] :] if starts else lines
     errors = [line for line in lines if " ERROR " in line or " CRITICAL " in line]
     if errors:
-        what = f"{len(errors)} errors in {path}, the last: {errors[-1][:200]}"
+        n = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
+        what = f"{n} in {path}, the last: {errors[-1][:200]}"
         return "warning", what, "afterword logs, then: afterword restart"
     return "ok", f"no errors in {path} since the last start"
 
@@ -437,6 +490,7 @@ CHECKS: Mapping[str, Callable[[Patient], Outcome]] = {
     "model": _model,
     "serving": _serving,
     "daemon": _daemon,
+    "watching": _watching,
     "socket": _socket,
     "network": _network,
     "seccomp": _seccomp,

@@ -6,6 +6,8 @@ on a busy machine, and slowly enough that no fan starts. Whatever comes between,
 still at once. What comes of it, better or no better, it has said and put to use itself; the daemon
 sees the pointer move. While nothing is due there is no timer.
 
+What somebody has trained by hand meanwhile does not wait any more.
+
 Knows amounts, times and what the child says; knows no text, no model and no connection.
 """
 
@@ -18,15 +20,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
+from afterword_trainer import ledger
 from afterword_trainer.durable import StateError
 from afterword_trainer.paths import Paths
+from afterword_trainer.registry import Registry
 from msgspec import Meta
 
-from afterword_daemon import conditions, discreet
+from afterword_daemon import conditions, discreet, protocol
 from afterword_daemon.backlog import HOUR_S, Backlog, Result
 from afterword_daemon.child import Child, ChildError, Usage
 from afterword_daemon.conditions import Facts, Gauges, History, Reason, obstacle
@@ -40,6 +45,9 @@ COMMAND: Final = (
     *(sys.executable, "-m", "afterword_trainer.cli"),
     *("update", "--background", "--json"),
 )
+
+# In the ledger: a model that learned what there was is in use.
+_LEARNED: Final = ("learned", "updated", "rebuilt")
 
 GAVE_WAY: Final = 75  # exit code of a child that finds no room beside others (`background`)
 
@@ -160,6 +168,7 @@ class Learning:
         self._worker: Worker | None = None
         self._given_up = ""  # why the child has to end
         self._changed = asyncio.Event()
+        self._is_new = True  # somebody may have trained since the ledger was looked at
 
     # -- what others tell ----------------------------------------------------------------------
 
@@ -186,6 +195,7 @@ class Learning:
         if tuple(_asked(settings)) != tuple(_asked(self._settings)):
             self.give_up("what is watched has changed")
         self._settings, self._is_paused = settings, is_paused
+        self._is_new = True  # it is called when another model is in use, too
         if self._worker and (is_paused or not settings.learning.enable):
             self._worker.stop()
         self._changed.set()
@@ -197,19 +207,20 @@ class Learning:
             self._worker.stop()
             self._changed.set()
 
-    def facts(self) -> dict[str, Any]:
-        """For `status`: builtins only."""
+    def facts(self) -> protocol.Learning:
+        """For `status`."""
         backlog = self._backlog
         state, detail = self._now()
-        return {
-            "state": state,
-            "detail": detail,
-            "share": self._progress.share if self._worker else None,
-            "waiting_characters": backlog.waiting,
-            "next": backlog.next if state == "resting" else None,
-            "failures": backlog.failures,
-            "last": msgspec.to_builtins(backlog.last) if backlog.last else None,
-        }
+        last = backlog.last
+        return protocol.Learning(
+            state=state,
+            detail=detail,
+            share=self._progress.share if self._worker else None,
+            waiting_characters=backlog.waiting,
+            next=backlog.next if state == "resting" else None,
+            failures=backlog.failures,
+            last=protocol.Training(**msgspec.structs.asdict(last)) if last else None,
+        )
 
     # -- its one task --------------------------------------------------------------------------
 
@@ -217,6 +228,9 @@ class Learning:
         """Learn for as long as the daemon lives; cancelled, it leaves no child behind."""
         try:
             while True:
+                if self._is_new and self._backlog.waiting:
+                    self._is_new = False
+                    await self._machine.elsewhere(self._look_back)
                 due_s = self._due_s()
                 if due_s is None:
                     await self._sleep(None)
@@ -234,6 +248,12 @@ class Learning:
             if is_news and self._paths.data.is_dir():
                 with suppress(StateError):  # then a minute's count is lost
                     self._stored()()
+
+    def _look_back(self) -> None:
+        """Let go of what waited until somebody trained by hand."""
+        when = _learned_at(self._paths, self._settings.watch)
+        if self._backlog.learned(when, self._machine.wall()) and self._unsaved_at is None:
+            self._unsaved_at = self._machine.monotonic()
 
     def _due_s(self) -> float | None:
         """Seconds until there may be something to do; None: not before somebody tells."""
@@ -516,6 +536,22 @@ def _asked(settings: Settings) -> Iterator[str]:
         yield f"--ignore={pattern}"
     yield "--"
     yield from map(str, settings.watch)
+
+
+def _learned_at(paths: Paths, folders: Sequence[Path]) -> float:
+    """Unix time of the last training that all of these folders took part in; 0: none did."""
+    try:
+        entries = ledger.read(paths).entries
+        learned = [one for one in entries if one.what in _LEARNED]
+        if not learned:
+            return 0.0
+        ids = map(str, learned[-1].settings.get("roots", ()))
+        roots = [Path(root) for root in Registry.load(paths).roots_of(ids)]
+        when = datetime.fromisoformat(learned[-1].when.replace("Z", "+00:00")).timestamp()
+    except (StateError, TypeError, ValueError) as error:
+        logger.error("what was learned cannot be told: %s", discreet.without_text(error))
+        return 0.0
+    return when if all({folder, *folder.parents} & {*roots} for folder in folders) else 0.0
 
 
 def environment(paths: Paths, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

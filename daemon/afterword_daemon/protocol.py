@@ -244,6 +244,30 @@ class Watched(_Facts, frozen=True, kw_only=True):
     skipped: int = 0
 
 
+class Training(_Facts, frozen=True, kw_only=True):
+    """What came of a training."""
+
+    how: str = ""  # "better", "no-better", "died"
+    sentence: str = ""  # for people
+    model: str = ""  # that is in use since
+    before: Mapping[str, float] = {}  # scores of the model that was in use, by their names
+    after: Mapping[str, float] = {}  # of the new one
+    when: float = 0.0  # Unix time
+
+
+class Learning(_Facts, frozen=True, kw_only=True):
+    """What the training of the weights is about."""
+
+    # "off", "paused", "idle", "resting", "waiting", "training", "halted", "ended"
+    state: str = "off"
+    detail: str = ""  # a sentence for people: what it waits for, or why not
+    share: float | None = None  # 0 to 1, while there is a training
+    waiting_characters: int = 0  # saved, and not learned yet
+    next: float | None = None  # Unix time before which there is none
+    failures: int = 0  # in a row that gained nothing
+    last: Training | None = None
+
+
 class Status(_Facts, frozen=True, kw_only=True):
     """What "status" tells."""
 
@@ -264,7 +288,7 @@ class Status(_Facts, frozen=True, kw_only=True):
     memory: Mapping[str, int] = {}  # bytes by part
     network: int = 0  # sockets that are not local
     watched: tuple[Watched, ...] = ()
-    learning: Mapping[str, Any] = {}  # see `learning.Learning.facts`
+    learning: Learning = Learning()
     files: Mapping[str, str] = {}  # paths by what is there
 
 

@@ -115,15 +115,22 @@ def plan(service: Service, *, installing: bool) -> Iterator[str]:
 
 
 def install(service: Service) -> None:
-    """Write the file and switch it on. Raises StateError or ServiceError."""
+    """Write the file and switch it on; if that fails, leave all as it was.
+
+    Raises StateError or ServiceError.
+    """
     _require_own(service)
+    before = service.path.read_bytes() if service.is_installed else None
     durable.replace(service.path, service.text.encode())
-    for i, command in enumerate(service.after_writing):
+    for command in service.after_writing:
         if problem := _try(command):
-            left = " && ".join(" ".join(command) for command in service.after_writing[i:])
+            if before is None:
+                remove(service)
+            else:
+                durable.replace(service.path, before)
             raise ServiceError(
-                f"{service.path} is written but not switched on ({problem}); "
-                f"from within your login session: {left}"
+                f"{service.path}: it cannot be switched on, so nothing was written ({problem}); "
+                "from within your login session: afterword install login"
             )
 
 

@@ -10,11 +10,12 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, TextIO
 
 from afterword_trainer.view import visible
 
-from afterword_daemon.protocol import Latency, Model, Status, Watched
+from afterword_daemon.protocol import Latency, Learning, Model, Status, Watched
 
 GREEN, YELLOW, RED, CYAN, FAINT = "32", "33", "31", "36", "2"
 
@@ -50,7 +51,9 @@ N_LABEL = 11  # columns before a fact
 def headline(status: Status, now: float) -> str:
     """The one line: how the daemon is."""
     colour = {"ready": GREEN, "learning": GREEN}.get(status.state, YELLOW)
-    parts = [f"{status.state.replace('-', ' ')}, running for {span(now - status.started)}"]
+    since_s = now - status.started
+    running = f"running for {span(since_s)}" if since_s >= 1 else "just started"
+    parts = [f"{status.state.replace('-', ' ')}, {running}"]
     if latency := status.latency_ms:
         parts.append(f"answers in {latency.p50:.1f} ms (p95 {latency.p95:.1f})")
     parts.append(size(status.resident))
@@ -65,7 +68,7 @@ def status(daemon: Status, now: float) -> Iterator[str]:
     editors = daemon.clients - 1  # the last is whoever asks
     yield _fact(
         "editors",
-        f"{_n(editors, 'editor')}, {_n(daemon.documents, 'document')}"
+        f"{n_of(editors, 'editor')}, {n_of(daemon.documents, 'document')}"
         if editors > 0
         else "none connected",
     )
@@ -80,10 +83,23 @@ def status(daemon: Status, now: float) -> Iterator[str]:
     yield from watched(daemon.watched)
     if daemon.watched:
         yield from learning(daemon.learning, now)
-    for name, path in daemon.files.items():
-        yield _fact(name, painted(path, FAINT))
+    if folders := dict.fromkeys(str(Path(path).parent) for path in daemon.files.values() if path):
+        yield _fact("files", painted(f"in {', '.join(folders)}", FAINT))
+        yield _fact("", painted("each of them: afterword status --files", FAINT))
     if daemon.detail:
-        yield painted(f"# {daemon.detail}", YELLOW)
+        yield notice(daemon.detail)
+
+
+def files(daemon: Status) -> Iterator[str]:
+    """The lines of `afterword status --files`: every file of the daemon's."""
+    width = max(map(len, daemon.files), default=0)
+    for name, path in daemon.files.items():
+        yield f"  {name:<{width}}  {visible(path)}"
+
+
+def notice(text: str) -> str:
+    """What is not as it should be, in a line."""
+    return painted(f"# {visible(text)}", YELLOW)
 
 
 def watched(folders: Sequence[Watched]) -> Iterator[str]:
@@ -92,7 +108,7 @@ def watched(folders: Sequence[Watched]) -> Iterator[str]:
     if not folders:
         yield _fact(label, "no folder yet; to name one: afterword watch add FOLDER")
     for folder in folders:
-        told = f"{_n(folder.files, 'file')}" if folder.mode else "not read yet"
+        told = f"{n_of(folder.files, 'file')}" if folder.mode else "not read yet"
         if folder.mode not in ("", "events"):
             told += f", {folder.mode}"
         yield _fact(label, f"{visible(folder.path)} ({told})")
@@ -101,32 +117,34 @@ def watched(folders: Sequence[Watched]) -> Iterator[str]:
         label = ""
 
 
-def learning(facts: Mapping[str, Any], now: float) -> Iterator[str]:
+def learning(facts: Learning, now: float) -> Iterator[str]:
     """What the training of the weights is about, and what the last one brought."""
-    state = facts.get("state", "off")
-    waiting = facts.get("waiting_characters", 0)
+    state, waiting = facts.state, facts.waiting_characters
     if state == "training":
-        told = f"training, {100 * (facts.get('share') or 0):.0f} %"
+        told = f"training, {100 * (facts.share or 0):.0f} %"
     elif state == "idle":
         told = "nothing waits for the weights"
         if waiting:
             told = f"{waiting:,} characters wait for more to come, and then for the weights"
     else:
-        told = str(facts.get("detail") or state)
+        told = visible(facts.detail or state)
         if waiting:
             told += f"; {waiting:,} characters wait for the weights"
-    if next_s := facts.get("next"):
-        told += f", again in {span(next_s - now)}"
+    if facts.next:
+        told += f", again in {span(facts.next - now)}"
     yield _fact("learning", told)
-    if last := facts.get("last"):
-        when = datetime.fromtimestamp(last.get("when", 0), timezone.utc).isoformat()
-        yield _fact("last", f"{age(when, now)}: {visible(str(last.get('sentence', '')))}")
+    if last := facts.last:
+        yield _fact("last", f"{age(_iso(last.when), now)}: {visible(last.sentence)}")
+
+
+def _iso(when: float) -> str:
+    return datetime.fromtimestamp(when, timezone.utc).isoformat()
 
 
 def network(status: Status) -> str:
     """Whether anything of the daemon could leave this machine."""
     if status.network:
-        return painted(f"{_n(status.network, 'socket')}! see: afterword doctor network", RED)
+        return painted(f"{n_of(status.network, 'socket')}! see: afterword doctor network", RED)
     if status.confinement == "none":
         return "no connection"
     return "no connection, and the kernel would refuse any"
@@ -157,7 +175,8 @@ def _fact(label: str, text: str) -> str:
     return f"  {label:<{N_LABEL}} {text}"
 
 
-def _n(n: int, noun: str) -> str:
+def n_of(n: int, noun: str) -> str:
+    """1 file, 2 files."""
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
@@ -185,7 +204,10 @@ def stats(
         yield f"  answers in {latency_ms.p50:.1f} ms, 19 of 20 within {latency_ms.p95:.1f} ms"
     yield ""
     if is_on:
-        yield painted("  numbers alone are kept, and here; to stop: afterword stats off", FAINT)
+        yield painted(
+            "  what editors showed, as numbers, on this machine; to stop: afterword stats off",
+            FAINT,
+        )
     else:
         yield painted("  nothing is counted now; to count: afterword stats on", FAINT)
 
@@ -223,7 +245,7 @@ def finding(
 def verdict(states: Sequence[str]) -> str:
     """The last line of `afterword doctor`."""
     counted = [
-        _n(n, noun)
+        n_of(n, noun)
         for noun, state in (("problem", "failed"), ("warning", "warning"))
         if (n := states.count(state))
     ]
@@ -267,7 +289,7 @@ def age(created: str, now: float) -> str:
         return f"on {made:%Y-%m-%d}"
     for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= unit:
-            return f"{_n(int(seconds / unit), name)} ago"
+            return f"{n_of(int(seconds / unit), name)} ago"
     return "just now"
 
 

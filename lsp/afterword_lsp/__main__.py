@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one editor; the exit code."""
     parser = argparse.ArgumentParser(
         prog="afterword-lsp",
-        description="The language server of Afterword. Editors start it: the command is `afterword-lsp`, without arguments",
+        description="The language server of Afterword. Editors start it, without arguments.",
     )
     parser.add_argument("--stdio", action="store_true", help="talk over stdin and stdout (always)")
     parser.add_argument("--log-file", type=Path, metavar="FILE", help="write what happens to FILE")

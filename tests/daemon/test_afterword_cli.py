@@ -84,7 +84,7 @@ def said(result: Result) -> str:
     ("arguments", "code", "error", "hint"),
     [
         (["statsu"], 2, "invalid choice: 'statsu'", "afterword stats"),
-        (["complete"], 2, "--prompt", "afterword complete --help"),
+        (["complete"], 2, "no text to go on from", "afterword complete --prompt"),
         (["complete", "--prompt", "x", "--temperature", "3"], 2, "within 0 and 2", "--help"),
         (["complete", "--prompt", "x", "--count", "0"], 2, "within 1", "--help"),
         (["complete", "--prompt", "x", "--count", "11"], 2, "within 1 and 10", "--help"),
@@ -130,8 +130,73 @@ def test_alone_it_says_where_one_stands_and_what_comes_next(
     told = said(afterword())
     assert "not running; the first editor starts it" in told
     assert "nothing of yours was learned yet" in told
-    for command in ("afterword demo", "trainer learn ~/notes", "afterword doctor"):
+    steps = "afterword demo", "trainer learn ~/notes", "afterword watch add ~/notes"
+    for command in (*steps, "afterword doctor"):
         assert f"  {command} " in told
+
+
+SETTINGS = {
+    "": "",
+    "[enable]\n'*' = false\n": 'suggestions are off: enable."*" is false',
+    "learning.enable = false\n": "learning is off: learning.enable is false",
+    "learning.enable = flase\n": "config.toml: line 1: not TOML",
+    "sede = 1\n": "line 1: sede is no setting: did you mean seed?",
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("runs", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_alone_it_says_what_is_off(
+    paths: Paths, afterword: Afterword, settings: str, runs: bool
+) -> None:
+    """Or degraded, or cannot be read, in one line; nobody is told that all is well."""
+    paths.config.mkdir()
+    (paths.config / "config.toml").write_text(settings or "seed = 1\n", encoding="utf-8")
+    if runs:
+        said(afterword("start"))
+    told = [line for line in said(afterword()).splitlines() if line.startswith("# ")]
+    assert [SETTINGS[settings] in line for line in told] == [True] * bool(settings)
+    if not runs:
+        said(afterword("pause"))
+        paused = "learning is paused; to go on: afterword resume"
+        assert paused in said(afterword())
+
+
+def test_counts_are_shown_and_cleared_without_a_daemon(paths: Paths, afterword: Afterword) -> None:
+    """None is started to show three zeros."""
+    assert json.loads(said(afterword("stats", "--json")))["total"]["shown"] == 0
+    assert said(afterword("stats", "clear")) == "what was counted is forgotten\n"
+    assert afterword("status").code == 3
+
+
+def test_help_is_a_command_too(paths: Paths, afterword: Afterword) -> None:
+    """As in other programs, alone and for a verb."""
+    assert said(afterword("help")) == said(afterword("--help"))
+    assert said(afterword("help", "watch")) == said(afterword("watch", "--help"))
+
+
+def test_a_folder_is_watched_by_one_name(
+    paths: Paths, afterword: Afterword, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it is typed; by that or by another it is removed."""
+    (tmp_path / "notes/inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "notes")
+    monkeypatch.chdir(tmp_path / "notes/inner")
+
+    def watched(*arguments: str) -> list[str]:
+        told = json.loads(said(afterword("watch", *arguments, "--json")))
+        return [Path(one["path"]).name for one in told]
+
+    assert watched("add", "..") == ["notes"]
+    assert watched("add", str(tmp_path / "notes"), "../../notes/", str(tmp_path / "link")) == [
+        "notes"
+    ]
+    assert watched("add", ".") == ["notes", "inner"]
+    assert watched("remove", "../inner/..") == ["inner"]
+    assert watched("add", "../../link") == ["inner", "link"]
+    path = paths.config / "config.toml"
+    path.write_text(f'watch = ["{tmp_path}/notes", "{tmp_path}/link/../notes"]\n', "utf-8")
+    assert watched() == ["notes"]
 
 
 def test_status_without_a_daemon(paths: Paths, afterword: Afterword) -> None:
@@ -306,7 +371,7 @@ def test_what_an_installation_would_write_is_shown_first(
     assert "would write" in told
     assert "run" in told
     assert f"AFTERWORD_HOME={paths.config.parent}" in told or "<key>AFTERWORD_HOME" in told
-    assert "nothing to delete" in said(afterword("uninstall", "login", "--dry-run"))
+    assert "nothing to delete" in said(afterword("uninstall", "--dry-run"))
     assert [path.name for path in paths.config.parent.iterdir()] == ["base"]
 
 
@@ -316,7 +381,7 @@ def test_what_an_installation_would_write_is_shown_first(
 def test_a_daemon_is_started_shown_replaced_and_stopped(paths: Paths, afterword: Afterword) -> None:
     """The life of one, from the terminal; each step can be repeated without harm."""
     told = said(afterword("start"))
-    assert "● ready, running for" in told
+    assert "● ready, " in told
     assert "hint: afterword stop" in told
     first = pid_of(paths)
     assert said(afterword("start")) == "already running\n"
@@ -324,8 +389,14 @@ def test_a_daemon_is_started_shown_replaced_and_stopped(paths: Paths, afterword:
     facts = json.loads(said(afterword("status", "--json")))
     assert (facts["running"], facts["pid"], facts["network"]) == (True, first, 0)
     told = said(afterword("status"))
-    for fact in ("● ready", "model       base, made", "offline", str(paths.logs / "daemon.log")):
+    for fact in ("● ready", "model       base, made", "offline", str(paths.logs)):
         assert fact in told
+    labels = [line[2:13].strip() for line in told.splitlines()[1:]]
+    assert len({*labels} - {""}) == sum(map(bool, labels))  # no name stands for two things
+    assert all(line[13] == " " != line[14] for line in told.splitlines()[1:])
+    files = said(afterword("status", "--files"))
+    assert [*facts["files"]] == [line[2:].split("  ")[0] for line in files.splitlines()]
+    assert f"  {paths.logs / 'daemon.log'}\n" in files
     assert "● ready" in said(afterword())
 
     assert "● ready" in said(afterword("restart"))
@@ -342,9 +413,10 @@ def test_a_prompt_is_completed(paths: Paths, afterword: Afterword) -> None:
     assert found["model"] == "base"
     assert bool(found["suggestions"]) != bool(found["reason"])
 
-    piped = afterword("complete", "--prompt", "-", "--json", stdin="The garden ")
-    assert (piped.code, piped.err) == (0, "")
-    assert json.loads(piped.out) == found
+    for prompt in (["--prompt", "-"], []):
+        piped = afterword("complete", *prompt, "--json", stdin="The garden ")
+        assert (piped.code, piped.err) == (0, "")
+        assert json.loads(piped.out) == found
 
     plain = afterword("complete", "--prompt", "The garden ", "--count", "3")
     assert plain.code == 0
@@ -382,7 +454,7 @@ def test_counting_is_the_users(served: Paths, afterword: Afterword) -> None:
     served.config.mkdir(exist_ok=True)
     path = served.config / "config.toml"
     path.write_text("# mine\nseed = 3\n", encoding="utf-8")
-    assert "numbers alone are kept" in said(afterword("stats"))
+    assert "as numbers, on this machine" in said(afterword("stats"))
     assert said(afterword("stats", "off")) == "counting is off\n"
     assert "nothing is counted now" in said(afterword("stats"))
     assert said(afterword("stats", "on")) == "counting is on\n"
@@ -511,7 +583,7 @@ def test_in_the_foreground_it_runs_until_it_is_interrupted(
 
 def test_a_daemon_that_tells_less_is_shown_too() -> None:
     """One of another build may have other facts; a line without them is better than none."""
-    assert next(view.status(Status(), 0.0)).endswith("unknown, running for 0.0 s · 0 kB · offline")
+    assert next(view.status(Status(), 0.0)).endswith("unknown, just started · 0 kB · offline")
     assert [*view.status(Status(model=Model()), 0.0)]
     assert [*view.stats({}, None, date(2031, 1, 31), is_on=True)]
 

@@ -237,3 +237,18 @@ def test_without_a_terminal_there_is_one_sentence(tmp_path: Path) -> None:
     assert result.stderr.startswith("error: the demo needs a terminal")
     assert "hint: afterword complete" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (80, demo.HELP),
+        (len(demo.HELP), demo.HELP),
+        (36, "Ctrl-C leaves · Tab takes it"),
+        (20, "Ctrl-C leaves"),
+        (8, "Ctrl-C l"),
+    ],
+)
+def test_a_narrow_terminal_shows_what_matters_first(width: int, shown: str) -> None:
+    """How to leave, then how to take; no word is cut where there is room for one."""
+    assert demo.fitted(demo.HELP, width) == shown

@@ -13,10 +13,11 @@ from pathlib import Path
 import bases
 import msgspec
 import pytest
-from afterword_daemon import client, config, doctor, endpoint, service
+from afterword_daemon import client, config, doctor, endpoint, pause, service
 from afterword_daemon.client import Connection
 from afterword_daemon.doctor import Finding
-from afterword_daemon.protocol import Status
+from afterword_daemon.protocol import Learning, Status, Training, Watched
+from afterword_trainer.forgotten import NAME as FORGOTTEN
 from afterword_trainer.paths import Paths
 from afterword_trainer.shelf import Shelf
 from daemons import eventually, lives, odd, pid_of
@@ -156,7 +157,80 @@ def test_errors_of_a_daemon_that_is_gone_are_not_told(paths: Paths) -> None:
 
     late = "2031-01-31 14:00:00,000 ERROR a task of the daemon failed: OSError at x.py:1\n"
     log.write_text(log.read_text(encoding="utf-8") + late, encoding="utf-8")
-    assert one(paths, "log").found.startswith("1 errors in ")
+    assert one(paths, "log").found.startswith("1 error in ")
+
+
+JOURNAL = "/home/somebody/my journal"
+DIED = Training(how="died", sentence="training ended with code 1")
+BETTER = Training(how="better", sentence="the new model is better")
+
+
+@pytest.mark.parametrize(
+    ("folder", "last", "state", "what", "remedy"),
+    [
+        (Watched(mode="events", files=1), None, "ok", f"{JOURNAL}: 1 file", ""),
+        (Watched(mode="events"), BETTER, "ok", "the last training: the new model is better", ""),
+        (Watched(mode="events"), DIED, "warning", "ended with code 1", "training.err"),
+        (Watched(), None, "ok", "not read yet", ""),
+        (
+            Watched(detail="the reader has died; afterword restart"),
+            None,
+            *("warning", "the reader has died", "afterword restart"),
+        ),
+        (
+            Watched(mode="scanning", files=9, detail="too many folders; sysctl this=that"),
+            None,
+            *("warning", "9 files, scanning", "sysctl this=that"),
+        ),
+        (
+            Watched(mode="away", detail="a disk is not there; mount it"),
+            None,
+            "warning",
+            "away",
+            "mount",
+        ),
+        (
+            Watched(mode="missing"),
+            None,
+            *("warning", "0 files, missing", f"afterword watch remove '{JOURNAL}'"),
+        ),
+    ],
+)
+def test_watched_folders_are_told_as_the_daemon_has_them(
+    paths: Paths, folder: Watched, last: Training | None, state: str, what: str, remedy: str
+) -> None:
+    """How each is read, with its remedy; and what the last training came to."""
+    config.watched(paths, add=[paths.base])
+    patient = doctor.Patient(paths)
+    watched = (msgspec.structs.replace(folder, path=JOURNAL),)
+    patient.daemon = Status(watched=watched, learning=Learning(last=last))
+    found = doctor.CHECKS["watching"](patient)
+    assert found[0] == state
+    assert what in found[1]
+    assert remedy in " ".join(found[2:])
+    assert bool(found[2:]) == bool(remedy)
+
+
+def test_watched_folders_are_looked_at_without_a_daemon_too(paths: Paths, tmp_path: Path) -> None:
+    """What is gone, off, or cannot be told."""
+    assert "afterword watch add" in one(paths, "watching").found
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    config.watched(paths, add=[folder])
+    assert one(paths, "watching").found == "the daemon is not running"
+    folder.rmdir()
+    gone = one(paths, "watching")
+    assert (gone.state, gone.remedy) == ("warning", f"afterword watch remove {folder}")
+    pause.put(paths, is_paused=True)
+    assert "afterword resume" in one(paths, "watching").found
+    text = config.path_of(paths).read_text(encoding="utf-8")
+    config.path_of(paths).write_text("watch = [", encoding="utf-8")
+    assert "settings cannot be read" in one(paths, "watching").found
+    config.path_of(paths).write_text(text, encoding="utf-8")
+    (paths.data / FORGOTTEN).mkdir()
+    unreadable = one(paths, "watching")
+    assert (unreadable.state, "no file is read" in unreadable.found) == ("failed", True)
+    assert unreadable.remedy
 
 
 def test_the_model_that_serves_is_told_with_its_score(paths: Paths) -> None:
@@ -358,7 +432,7 @@ def test_a_daemon_that_makes_do_is_told(paths: Paths, start: Start) -> None:
     write_settings(paths)
     start()
     finding = one(paths, "daemon")
-    assert (finding.state, finding.remedy) == ("warning", "afterword doctor config model")
+    assert (finding.state, finding.remedy) == ("warning", "see the checks config and model")
     assert "line 1: sede is no setting" in finding.found
 
 

@@ -15,13 +15,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
-from afterword_daemon import learning
+from afterword_daemon import learning, protocol
 from afterword_daemon.backlog import DAY_S, ENOUGH, HOUR_S, LITTLE, RETRY_S
 from afterword_daemon.child import Child, ChildError, Usage
 from afterword_daemon.conditions import AWAY_S, SETTLE_S, Gauges
@@ -41,6 +43,7 @@ from afterword_daemon.learning import (
 )
 from afterword_trainer import background, ledger
 from afterword_trainer.paths import Paths
+from afterword_trainer.registry import Registry
 from daemons import eventually, lives
 
 FOLDER = Path("/home/somebody/notes")
@@ -216,7 +219,7 @@ class Desk:
 
     @property
     def state(self) -> str:
-        return str(self.learning.facts()["state"])
+        return str(self.learning.facts().state)
 
     @property
     def work(self) -> Work:
@@ -284,20 +287,13 @@ async def test_enough_new_text_is_learned(paths: Paths) -> None:
                 *("--ignore=drafts/", "--ignore=-x", "--", str(FOLDER)),
             ]
         ]
-        assert desk.learning.facts() | {"last": None} == {
-            "state": "idle",
-            "detail": "",
-            "share": None,
-            "waiting_characters": 0,
-            "next": None,
-            "failures": 0,
-            "last": None,
-        }
-        last = desk.learning.facts()["last"]
-        assert last["how"] == "better"
-        assert (last["model"], last["sentence"]) == ("you-7", VERDICT["sentence"])
-        assert last["before"] == {"ksr": 30.0, "bits_per_character": 2.0}
-        assert last["after"] == VERDICT["after"]
+        last = desk.learning.facts().last
+        assert desk.learning.facts() == protocol.Learning(state="idle", last=last)
+        assert last
+        assert last.how == "better"
+        assert (last.model, last.sentence) == ("you-7", VERDICT["sentence"])
+        assert last.before == {"ksr": 30.0, "bits_per_character": 2.0}
+        assert last.after == VERDICT["after"]
 
 
 @pytest.mark.asyncio
@@ -342,7 +338,7 @@ async def test_it_waits_for_the_machine_and_says_for_what(
         desk.learning.saved(ENOUGH)
         await desk.let_pass(HOUR_S)
         facts = desk.learning.facts()
-        assert (facts["state"], facts["detail"]) == ("waiting", sentence)
+        assert (facts.state, facts.detail) == ("waiting", sentence)
         assert desk.told == [Progress(phase="waiting", detail=sentence)]
         assert desk.machine.n_reads <= HOUR_S / 15 + 1
         desk.machine.reading = replace(FINE, on_battery=reading.on_battery and False)
@@ -387,7 +383,7 @@ async def test_a_key_stops_it_at_once(paths: Paths) -> None:
         assert work.stands_still
         await desk.let_pass(AWAY_S - 1)
         before = work.cpu_s
-        assert desk.learning.facts()["detail"] == "waits until nobody has typed for a minute"
+        assert desk.learning.facts().detail == "waits until nobody has typed for a minute"
         assert desk.state == "halted"
         await desk.let_pass(60.0)
         assert (desk.state, work.cpu_s > before) == ("training", True)
@@ -472,8 +468,8 @@ async def test_some_things_end_it(
         await desk.let_pass(LOOK_S + SLICE_S + GRACE_S + 4.0)
         assert work.ended == (-signal.SIGKILL if is_deaf else -signal.SIGTERM)
         facts = desk.learning.facts()
-        assert (facts["failures"], facts["last"]) == (0, None)
-        assert facts["waiting_characters"] == ENOUGH
+        assert (facts.failures, facts.last) == (0, None)
+        assert facts.waiting_characters == ENOUGH
         desk.machine.reading = FINE
         desk.learning.adjust(WATCHED, is_paused=False)
         await desk.let_pass(RETRY_S - 30.0)
@@ -503,7 +499,7 @@ async def test_who_stands_still_for_long_gives_back_its_memory(paths: Paths) -> 
             await desk.let_pass(1.0)
             assert work.ended is None or desk.machine.now >= end
         await desk.let_pass(AWAY_S)
-        assert (work.ended, desk.learning.facts()["failures"]) == (-signal.SIGTERM, 0)
+        assert (work.ended, desk.learning.facts().failures) == (-signal.SIGTERM, 0)
 
 
 @pytest.mark.asyncio
@@ -583,10 +579,10 @@ async def test_who_goes_too_far_is_ended_and_waits(
         await desk.let_pass(HOUR_S - 60.0)
         facts = desk.learning.facts()
         assert desk.machine.started[0].ended
-        assert (facts["state"], facts["failures"]) == ("resting", 1)
-        assert facts["last"]["how"] == "died"
-        assert facts["detail"].startswith(sentence)
-        assert facts["waiting_characters"] == ENOUGH
+        assert (facts.state, facts.failures) == ("resting", 1)
+        assert facts.last.how == "died"
+        assert facts.detail.startswith(sentence)
+        assert facts.waiting_characters == ENOUGH
         await desk.let_pass(HOUR_S)
         assert len(desk.machine.started) == 2
         await desk.let_pass(HOUR_S)
@@ -605,8 +601,8 @@ async def test_a_child_that_cannot_be_had_is_a_failure(paths: Paths) -> None:
         desk.learning.saved(ENOUGH)
         await desk.let_pass(1.0)
         facts = desk.learning.facts()
-        assert (facts["state"], facts["failures"]) == ("resting", 1)
-        assert "it cannot be started" in facts["detail"]
+        assert (facts.state, facts.failures) == ("resting", 1)
+        assert "it cannot be started" in facts.detail
 
 
 @pytest.mark.asyncio
@@ -656,10 +652,49 @@ async def test_what_came_of_it_is_heard(
         desk.machine.next = lambda machine: Work(machine, says=says, code=code)
         await desk.begun()
         await desk.let_pass(300.0)
-        last = desk.learning.facts()["last"]
-        assert how == last["how"]
-        assert sentence in (None, last["sentence"])
-        assert json.loads((paths.data / "learning.json").read_bytes())["last"] == last
+        last = desk.learning.facts().last
+        assert last
+        assert how == last.how
+        assert sentence in (None, last.sentence)
+        stored = json.loads((paths.data / "learning.json").read_bytes())["last"]
+        assert {name: stored[name] for name in stored} == msgspec.to_builtins(last)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("what", "roots", "when", "waiting"),
+    [
+        ("learned", [FOLDER], "2099-01-01T00:00:00Z", ENOUGH - 1),  # a clock that was set back
+        ("learned", [FOLDER], "2020-01-01T00:00:00Z", ENOUGH - 1),  # before it was saved
+        ("learned", [FOLDER], None, 0),
+        ("updated", ["/tmp", FOLDER.parent], None, 0),
+        ("rebuilt", [FOLDER], None, 0),
+        ("learned", [FOLDER / "inner"], None, ENOUGH - 1),
+        ("updated", ["/somewhere/else"], None, ENOUGH - 1),
+        ("rejected", [FOLDER], None, ENOUGH - 1),
+        ("used", [FOLDER], None, ENOUGH - 1),
+    ],
+)
+async def test_what_was_learned_by_hand_waits_no_more(
+    paths: Paths, what: ledger.What, roots: list[Path | str], when: str | None, waiting: int
+) -> None:
+    """If all that is watched took part; a model that is not in use has learned nothing."""
+    async with at_a_desk(paths) as desk:
+        desk.learning.saved(ENOUGH - 1)
+        await desk.let_pass(60.0)
+        registry = Registry(paths)
+        ids = [registry.root(str(root)).id for root in roots]
+        registry.save()
+        now = datetime.fromtimestamp(desk.machine.wall() - 5.0, timezone.utc).isoformat()
+        ledger.add(paths, ledger.Entry(what=what, when=when or now, settings={"roots": ids}))
+        desk.learning.adjust(WATCHED, is_paused=False)
+        await desk.let_pass(1.0)
+        assert desk.learning.facts().waiting_characters == waiting
+        desk.learning.saved(7)
+        desk.learning.adjust(WATCHED, is_paused=False)
+        await desk.let_pass(1.0)
+        assert desk.learning.facts().waiting_characters == waiting + 7
+    assert json.loads((paths.data / "learning.json").read_bytes())["waiting"] == waiting + 7
 
 
 @pytest.mark.asyncio
@@ -669,7 +704,7 @@ async def test_what_had_no_room_waits_on(paths: Paths) -> None:
         desk.machine.next = lambda machine: Work(machine, says=[{**BETTER, "n_left": 5000}])
         desk.learning.saved(100_000)
         await desk.let_pass(300.0)
-        assert desk.learning.facts()["waiting_characters"] == 5000
+        assert desk.learning.facts().waiting_characters == 5000
 
 
 @pytest.mark.asyncio
@@ -716,7 +751,7 @@ async def test_a_week_passes(paths: Paths) -> None:
             await desk.let_pass(DAY_S / 2)
             n_tasks.append(len(asyncio.all_tasks()))
         assert 30 <= len(desk.machine.started) <= 168
-        assert desk.learning.facts()["waiting_characters"] < ENOUGH
+        assert desk.learning.facts().waiting_characters < ENOUGH
         assert max(n_tasks) <= 4
         assert (paths.data / "learning.json").stat().st_size < 2000
         assert sorted(path.name for path in paths.data.iterdir()) == ["learning.json"]
@@ -818,8 +853,8 @@ async def test_a_process_is_heard_to_its_end(paths: Paths) -> None:
         "say(event='updated', id='you-1', verdict=dict(accepted=True, sentence=sys.argv[-1]))",
     ) as real:
         real.learning.saved(ENOUGH)
-        await until(lambda: real.learning.facts()["last"] is not None)
-        assert real.learning.facts()["last"]["sentence"] == str(FOLDER)
+        await until(lambda: real.learning.facts().last is not None)
+        assert real.learning.facts().last.sentence == str(FOLDER)
         assert real.told[-1] == Progress(phase="ended", share=1.0, detail=str(FOLDER))
 
 
@@ -832,7 +867,7 @@ async def test_a_process_stands_still_at_a_key(paths: Paths) -> None:
         real.learning.typed()
         pid = real.machine.started[0].pid
         await until(lambda: stands_still(pid))
-        await until(lambda: real.learning.facts()["state"] == "halted")
+        await until(lambda: real.learning.facts().state == "halted")
     assert eventually(lambda: not lives(pid))
 
 
@@ -864,16 +899,17 @@ async def test_the_real_trainer_is_understood(noted: Paths, tmp_path: Path) -> N
     one = Learning(noted, settings, machine=Idle(), tell=told.append, command=HURRIED)
     running = asyncio.ensure_future(one.run())
     one.saved(ENOUGH)
-    await until(lambda: one.facts()["last"] is not None, within_s=100.0)
+    await until(lambda: one.facts().last is not None, within_s=100.0)
     running.cancel()
-    last = one.facts()["last"]
-    assert last["how"] in ("better", "no-better")
-    assert "bits per character" in last["sentence"]
-    assert last["before"].keys() >= {"ksr", "bits_per_character"} <= last["after"].keys()
-    assert last["model"] == ("you-1" if last["how"] == "better" else "")
+    last = one.facts().last
+    assert last
+    assert last.how in ("better", "no-better")
+    assert "bits per character" in last.sentence
+    assert last.before.keys() >= {"ksr", "bits_per_character"} <= last.after.keys()
+    assert last.model == ("you-1" if last.how == "better" else "")
     assert any(said.share > 0.0 for said in told if said.phase == "training")
     assert [entry.what for entry in ledger.read(noted).entries][-1] == (
-        "updated" if last["how"] == "better" else "rejected"
+        "updated" if last.how == "better" else "rejected"
     )
 
 
@@ -895,8 +931,8 @@ async def test_the_real_trainer_is_gone_when_learning_is_paused(
     await until(lambda: psutil.Process(pid).cpu_times().user > 1.0, within_s=100.0)
     one.adjust(settings, is_paused=True)
     await until(lambda: not lives(pid), within_s=GRACE_S + 1.0)
-    await until(lambda: one.facts()["share"] is None)
-    assert (one.facts()["state"], one.facts()["failures"]) == ("paused", 0)
+    await until(lambda: one.facts().share is None)
+    assert (one.facts().state, one.facts().failures) == ("paused", 0)
     running.cancel()
     assert not ledger.read(noted).entries
 

@@ -208,10 +208,15 @@ def test_a_daemon_that_finds_another_one_has_not_failed() -> None:
 
 
 def test_a_system_that_refuses_is_quoted(tmp_path: Path) -> None:
-    """The file is there, and the user learns which command is left to type."""
+    """And nothing stays written: what was there before is there again."""
     login = replace(
         made(tmp_path, "linux"), after_writing=[("sh", "-c", "echo no bus >&2; exit 1")]
     )
-    with pytest.raises(ServiceError, match=r"written.*no bus"):
+    with pytest.raises(ServiceError, match=r"nothing was written \(no bus\)"):
         service.install(login)
-    assert login.is_ours
+    assert not login.is_installed
+
+    service.install(replace(login, text=login.text + "older", after_writing=()))
+    with pytest.raises(ServiceError, match="no bus"):
+        service.install(login)
+    assert login.path.read_text(encoding="utf-8") == login.text + "older"

@@ -4,8 +4,10 @@ import base64
 import hashlib
 import json
 import os
+import select
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import bases
@@ -200,6 +202,97 @@ def test_a_rebuild_learns_all_roots_that_are_left(paths: Paths) -> None:
     assert forget.pending(paths) is None
 
 
+# -- what is said and asked --------------------------------------------------------------------
+
+
+ASKED_S = 20.0  # by then something is shown, or the question went elsewhere
+
+
+def in_a_terminal(paths: Paths, answer: str, *arguments: str) -> tuple[int, str]:
+    """`trainer` where somebody sits, who answers what is asked; exit code and screen."""
+    controller, terminal = os.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment(paths.data.parent),
+    )
+    os.close(terminal)
+    shown, answered = "", False
+    with suppress(OSError):  # Linux says so when the other side is gone
+        while select.select([controller], [], [], ASKED_S)[0]:
+            data = os.read(controller, 4096)
+            if not data:
+                break
+            shown += data.decode()
+            if not answered and "[y/N] " in shown:
+                os.write(controller, answer.encode() + b"\n")
+                answered = True
+    os.close(controller)
+    if not answered:
+        process.kill()
+        process.wait()
+    assert answered, shown
+    return process.wait(timeout=TIMEOUT_S), shown
+
+
+def test_the_question_is_seen_and_answered(paths: Paths) -> None:
+    """In the terminal, not in the log that libraries write to."""
+    publish(paths, "you-1", "/n/a.md")
+    code, shown = in_a_terminal(paths, "", "forget", "/n/a.md")
+    assert (code, "nothing was forgotten" in shown, "error" in shown) == (1, True, False)
+    assert models(paths) == ["base", "you-1*"]
+    code, shown = in_a_terminal(paths, "y", "forget", "/n/a.md")
+    assert (code, "forgotten, and not read again" in shown) == (0, True)
+    assert models(paths) == ["base*"]
+
+
+def test_nothing_is_deleted_for_what_was_never_learned(
+    trainer: Trainer, paths: Paths, tmp_path: Path
+) -> None:
+    """It is not read from now on; a path that is not there is most often mistyped."""
+    publish(paths, "you-1", "/n/a.md")
+    (tmp_path / "b.md").touch()
+    told = trainer("forget", str(tmp_path / "b.md"))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "nothing of it is known to have been learned" in told.stdout
+    assert Forgotten.load(paths).holds(tmp_path / "b.md")
+    assert models(paths) == ["base", "you-1*"]
+    told = trainer("forget", str(tmp_path / "c.md"))
+    assert (told.returncode, "check the spelling" in told.stderr) == (1, True)
+    assert not Forgotten.load(paths).holds(tmp_path / "c.md")
+
+
+def test_models_of_which_nothing_is_known_go_only_if_one_says_so(
+    trainer: Trainer, paths: Paths, tmp_path: Path
+) -> None:
+    """Where nothing of the path was learned here."""
+    publish(paths, "you-1", "/n/a.md", numbered=False)
+    (tmp_path / "b.md").touch()
+    assert trainer("forget", str(tmp_path / "b.md")).returncode == 0  # with nobody to ask
+    code, shown = in_a_terminal(paths, "n", "forget", str(tmp_path / "b.md"))
+    assert (code, "nobody knows what it has seen" in shown) == (0, True)
+    assert models(paths) == ["base", "you-1*"]
+    code, _ = in_a_terminal(paths, "y", "forget", str(tmp_path / "b.md"))
+    assert (code, models(paths)) == (0, ["base*"])
+
+
+def test_what_was_forgotten_is_a_reason(trainer: Trainer, paths: Paths, tmp_path: Path) -> None:
+    """Of what would not be learned; unless it is named itself."""
+    notes = folder(tmp_path, "here")
+    Forgotten.load(paths).add(notes / "day-3.md")
+    shown = trainer("corpus", str(notes)).stdout
+    assert "forgotten at your wish" in shown
+    assert "7 files" in shown
+    assert "day-3.md: forgotten" in trainer("corpus", str(notes), "--skipped").stdout
+    (told,) = records_of(trainer("learn", str(notes), "--dry-run", "--json").stdout)
+    assert (told["documents"], told["files_forgotten"]) == (7, 1)
+    named = trainer("learn", str(notes), str(notes / "day-3.md"), "--dry-run").stdout
+    assert "8 files" in named
+    assert Forgotten.load(paths).holds(notes / "day-3.md")
+
+
 # -- the whole way -----------------------------------------------------------------------------
 
 
@@ -288,6 +381,19 @@ def test_training_ends_when_what_it_learns_is_forgotten(
     left = {path.name for path in paths.runs.iterdir()}
     assert left <= {"lock", "lock.pid"}
     assert models(paths) == ["base*"]
+
+
+def test_what_could_not_be_learned_is_not_taken_back(
+    trainer: Trainer, paths: Paths, tmp_path: Path
+) -> None:
+    """A command that ends in an error changes nothing."""
+    file = tmp_path / "short.md"
+    file.write_text("Hardly a page.\n" * 10, encoding="utf-8")
+    Forgotten.load(paths).add(file)
+    failed = trainer("learn", str(file))
+    assert failed.returncode == 1
+    assert "150 characters of text are too little" in failed.stderr
+    assert Forgotten.load(paths).holds(file)
 
 
 @pytest.mark.slow

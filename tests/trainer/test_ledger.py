@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import bases
 import pytest
 from afterword_trainer import durable, ledger, portrait, registry, report
 from afterword_trainer.durable import Failpoint
@@ -9,6 +10,7 @@ from afterword_trainer.ledger import Entry, Measured
 from afterword_trainer.model import bundle
 from afterword_trainer.paths import Paths
 from afterword_trainer.registry import Registry, salted
+from afterword_trainer.shelf import Shelf
 from processes import Trainer, records_of
 
 
@@ -121,6 +123,15 @@ def test_people_see_what_was_learned_when(paths: Paths, trainer: Trainer) -> Non
     page = report.render(data, include_excerpts=False)
     assert "What was learned when" in page
     assert page.index("no better, not used") < page.index("1.900") < page.index("33.5")
+
+
+def test_what_is_in_use_already_is_no_event(paths: Paths, trainer: Trainer) -> None:
+    """Put to use twice, it is written down once."""
+    shelf = Shelf(paths.models, paths.base)
+    shelf.publish(bases.bundle("you-1"))
+    told = [trainer("use", "you-1").stdout for _ in range(2)]
+    assert "in use already" in told[1]
+    assert [entry.what for entry in ledger.read(paths).entries] == ["used"]
 
 
 def test_a_damaged_ledger_is_told_and_read_as_far_as_it_goes(

@@ -415,6 +415,18 @@ def test_names_of_secret_files(path: str, expected: bool) -> None:
         ("a PIN of 4 digits, pin 1013 of the board", []),
         ("status code 404, area code is 2125", []),
         ("enter the passcode 12 times", []),
+        ("wifi password: hunter2xyzzy99", ["hunter2xyzzy99"]),
+        ("the password: blueberry77. Tell nobody.", ["blueberry77."]),
+        ("WiFi-Passwort: Sommer2024!", ["Sommer2024!"]),
+        ("passwd: letmein!\nKennwort=blau77", ["letmein!", "blau77"]),
+        ("**Passwort:** `M\u00f6we!hafen`", ["M\u00f6we!hafen"]),
+        ("password: harbour, pass: none of it", []),
+        ("the password: required", []),
+        ("password: Optional but wise", []),
+        ("password=self.password,\npassword = ask_for_it\npasswd: user_password", []),
+        ("password: ~/secret/place", []),
+        ("compass: north12", []),
+        ("password: abc12", []),
     ],
 )
 def test_passwords_are_found_as_people_note_them_down(sentence: str, found: list[str]) -> None:

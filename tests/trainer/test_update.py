@@ -12,8 +12,12 @@ from typing import Any
 import bases
 import psutil
 import pytest
-from afterword_trainer import durable, ledger
+from afterword_trainer import durable, ledger, remembering
+from afterword_trainer.model.memory import Memory
+from afterword_trainer.model.mixing import Mixer
 from afterword_trainer.paths import Paths
+from afterword_trainer.remembering import Remembered
+from afterword_trainer.shelf import Shelf
 from processes import (
     TIMEOUT_S,
     TINY,
@@ -84,11 +88,37 @@ def in_use(trainer: Trainer) -> list[str]:
     return [m["id"] for m in records_of(trainer("models", "--json").stdout) if m["is_current"]]
 
 
+def test_too_little_is_told_in_figures(trainer: Trainer, home: Path, tmp_path: Path) -> None:
+    """How much there is, and how much there has to be; nothing happens."""
+    bases.make(home / "base")
+    shelf = Shelf(home / "data/models", home / "base")
+    shelf.use(shelf.publish(bases.bundle("you-1")))
+    folder = tmp_path / "few"
+    folder.mkdir()
+    (folder / "page.md").write_text("Hardly a page.\n" * 10, encoding="utf-8")
+    told = trainer("update", str(folder))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "150 characters are new, and 1,000 are the least; you-1 is in use" in told.stdout
+
+
+def remember(home: Path, folder: Path) -> None:
+    """Have the memory hold the files of a folder, as the daemon has that watches it."""
+    paths = Paths.from_environment({"AFTERWORD_HOME": str(home)})
+    bundle, _ = Shelf(paths.models, paths.base).current()
+    assert bundle
+    memory = Memory(bundle.alphabet)
+    for file in sorted(folder.rglob("*.md")):
+        memory.learn(str(file), bundle.alphabet.encode(file.read_text()))
+    kept = Remembered(memory=memory, mixer=Mixer.default())
+    remembering.save(remembering.path_of(paths), kept)
+
+
 def test_what_is_new_is_learned_if_that_makes_it_better(
     trainer: Trainer, trained: Path, home: Path
 ) -> None:
     """Whatever the gate says is told, done and written down; and then there is nothing new."""
     add(trained, 1, letters(300))
+    remember(home, trained)
     told = records_of(trainer("update", str(trained), "--symbols", "300000", "--json").stdout)
     assert [told[0]["event"], told[-1]["event"]] == ["planned", "updated"]
     end = told[-1]

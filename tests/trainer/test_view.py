@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from afterword_trainer import view
 from afterword_trainer.records import (
+    BaseBits,
     Evaluated,
     Finished,
     Noticed,
@@ -289,6 +290,21 @@ def test_the_openings_are_first_some_and_latest() -> None:
 
     assert [rows[0].split("  ")[-1], rows[-1].split("  ")[-1]] == ["sample 0", "sample 49"]
     assert len(rows) == 6
+
+
+def test_ctrl_c_is_answered_in_the_picture() -> None:
+    """At once, where it said what Ctrl-C does."""
+    asked = view.Picture(planned=PLANNED, stopping=True)
+    for width in (40, 100):
+        shown = view.frame(asked, width=width, height=30, encoding="utf-8").plain
+        assert view.STOPPING[:8] in shown
+        assert "Ctrl-C stops" not in shown
+
+
+def test_a_loss_of_the_bases_knowledge_is_told_where_it_matters() -> None:
+    """A tenth of a bit is what learning costs; a whole one is worth a word."""
+    assert view.lost(BaseBits(seconds=1.0, before=1.84, after=1.98)) == ""
+    assert "1.84" in view.lost(BaseBits(seconds=1.0, before=1.84, after=2.9))
 
 
 def test_the_best_is_named_when_it_is_not_the_latest() -> None:

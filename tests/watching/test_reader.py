@@ -2,13 +2,15 @@
 
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from afterword_daemon.protocol import MAX_TEXT
-from afterword_daemon.watching.messages import Folder, FromReader
+from afterword_daemon.watching.messages import INDEX, Folder, FromReader
 from afterword_trainer import corpus
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
@@ -180,6 +182,48 @@ def test_a_touched_file_is_not_told_again(notes: Path, start: Start, memory: Mem
     reader.hear_of(notes / "z.md")
 
     assert [("saved", f"{notes}/a.md"), ("saved", f"{notes}/z.md")] == memory.log
+
+
+def test_what_is_told_again_counts_only_once(notes: Path, start: Start, memory: Memory) -> None:
+    """By another reader, of another memory; and of what is written on, what was added."""
+    path = notes / "a.md"
+
+    def counted() -> int:
+        reader.hear_until(lambda: str(path) in memory.last)
+        return memory.last.pop(str(path)).characters
+
+    path.write_text(TEXT)
+    reader = start()
+    reader.look(notes)
+    assert counted() == len(TEXT)
+    reader.end()
+    reader = start()  # nothing was stored: it is owed
+    reader.look(notes)
+    assert counted() == 0
+    memory.id = "two"
+    reader.look(notes)
+    assert counted() == 0
+    with path.open("a") as file:
+        file.write("More.\n")
+    assert counted() == len("More.\n")
+    as_vim(path, "Else.\n")
+    assert counted() == len("Else.\n")
+
+
+def test_of_what_is_not_to_be_learned_any_more_no_digest_is_kept(
+    notes: Path, start: Start, memory: Memory, home: Paths
+) -> None:
+    """Neither of a file that is gone, nor of one that opts out."""
+    tree(notes, {"a.md": TEXT, "b.md": TEXT + TEXT})
+    reader = start()
+    reader.look(notes)
+    (notes / "a.md").unlink()
+    (notes / "b.md").write_text("afterword: nolearn\n")
+    reader.hear_until(lambda: not memory.texts)
+    reader.end()
+    with closing(sqlite3.connect(home.data / INDEX)) as index:
+        found = index.execute("select told, counted, n_counted from files").fetchall()
+    assert {*found} <= {(None, None, 0)}
 
 
 def test_a_file_that_is_written_all_the_time_is_told_now_and_then(

@@ -35,6 +35,7 @@ from afterword_trainer import (
     teaching,
     view,
 )
+from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.model.bundle import Bundle, BundleError
 from afterword_trainer.model.predictor import prime
 from afterword_trainer.model.sampling import Sampling, generate
@@ -44,6 +45,7 @@ from afterword_trainer.pretraining import PretrainingError
 from afterword_trainer.shelf import Shelf, ShelfError
 
 PRIMING_CHARACTERS = 20_000  # of a prompt, its last: a second; the state recalls far less
+FORGOTTEN = "forgotten at your wish; `trainer learn` with its own path takes it back"
 INT8_CHARACTERS = 2_000  # on which served weights are compared with exact ones, by slow numpy
 
 
@@ -66,9 +68,9 @@ def run(options: argparse.Namespace, typed: Sequence[str]) -> int:
     paths = Paths.from_environment()
     match options.command:
         case "corpus":
-            return corpus_command(options)
+            return corpus_command(options, paths)
         case "learn" if options.dry_run:
-            return corpus_command(options)
+            return corpus_command(options, paths)
         case "models":
             return models_command(options, paths)
         case "use" | "rollback" | "remove" | "export" | "import":
@@ -99,20 +101,31 @@ def run(options: argparse.Namespace, typed: Sequence[str]) -> int:
 # -- reading and asking ------------------------------------------------------------------------
 
 
-def corpus_command(options: argparse.Namespace) -> int:
+def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer corpus`, and `trainer learn --dry-run`."""
     arguments.check_paths(options.paths)
     summary = corpus.Summary()
     skipped: list[corpus.Skipped] = []
     listed = getattr(options, "skipped", False)
+    # As `learn` does: what was forgotten is left alone, and what is named is taken back.
+    forgotten = Forgotten.load(paths).allowing(*options.paths)
+    left_alone: list[str] = []
+
+    def passes_over(file: str) -> bool:
+        if forgotten.holds(file):
+            left_alone.append(file)
+            return True
+        return False
+
     with screen.status(quiet=options.json) as say:
         on_read = screen.reading(say)
-        for item in corpus.documents(options.paths, arguments.rules(options)):
+        for _, item in corpus.items(options.paths, arguments.rules(options), passes_over):
             summary.add(item)
             if listed and isinstance(item, corpus.Skipped):
                 skipped.append(item)
             on_read(summary.total.documents, summary.total.characters)
     found = summary.to_json()
+    found["files_forgotten"] = len(left_alone)
     if options.json:
         if listed:
             found["files"] = [asdict(item) for item in skipped]
@@ -128,24 +141,28 @@ def corpus_command(options: argparse.Namespace) -> int:
             detail = f" ({item.detail})" if item.detail else ""
             reason = corpus.REASONS[item.reason]
             print(f"  {view.visible(item.path)}: {reason}{view.visible(detail)}")
-    elif found["skipped"]:
+        for file in left_alone:
+            print(f"  {view.visible(file)}: {FORGOTTEN}")
+    elif found["skipped"] or left_alone:
         print()
         view.table(
             view.SKIPPED,
             [
                 {"files": n, "reason": corpus.REASONS[reason]}
                 for reason, n in found["skipped"].items()
-            ],
+            ]
+            + ([{"files": len(left_alone), "reason": FORGOTTEN}] if left_alone else []),
             title="What would not",
         )
     total = summary.total
     secrets = summary.n_secrets
+    n_left_out = found["files_skipped"] + len(left_alone)
     print(
         f"\n{total.documents:,} files, {view.amount(total.characters)} characters; "
-        f"{found['files_skipped']:,} left out; "
+        f"{n_left_out:,} left out; "
         f"{secrets:,} lines with keys or passwords left out; nothing was learned"
     )
-    if found["files_skipped"] and not listed:
+    if n_left_out and not listed:
         print("\nhint: add --skipped to see each file that is left out")
     return 0
 
@@ -348,6 +365,9 @@ def shelf_command(options: argparse.Namespace, paths: Paths) -> int:
     shelf = Shelf(paths.models, paths.base)
     match options.command:
         case "use":
+            if any(e.is_current and e.id == options.model for e in shelf.entries()):
+                print(f"{options.model} is in use already")
+                return 0
             shelf.use(options.model)
             _note_use(paths, options.model)
             print(f"{options.model} is in use\n\nhint: trainer rollback    (undo)")

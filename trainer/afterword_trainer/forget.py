@@ -42,6 +42,7 @@ from afterword_trainer.shelf import Shelf, ShelfError
 from afterword_trainer.stream import Document, TooLittleError
 
 TRAINING_ENDS_S = 60.0  # who trains sees after each step that something was forgotten
+UNKNOWN = "nobody knows what it has seen"
 PASSES = 2.0  # of a rebuild, if the ledger does not say how many there were
 
 
@@ -61,7 +62,7 @@ class Traces:
         return self.in_use in self.tainted
 
 
-def traces(path: Path, paths: Paths) -> Traces:
+def traces(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
     """What would go if `path` were forgotten; changes nothing. Raises durable.StateError."""
     shelf, registry = Shelf(paths.models, paths.base), Registry.load(paths)
     rows = dict(registry.below(path))
@@ -74,7 +75,7 @@ def traces(path: Path, paths: Paths) -> Traces:
         if entry.is_current:
             in_use = entry.id
         why = _why(shelf, entry.id, ids, numbered)
-        if why:
+        if why and not (spares_unknown and why == UNKNOWN):
             tainted[entry.id] = why
         else:
             successor = entry.id  # the newest comes last
@@ -86,14 +87,15 @@ def traces(path: Path, paths: Paths) -> Traces:
     )
 
 
-def forget(path: Path, paths: Paths) -> Traces:
+def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
     """Take `path` out of everything that is there now. What was found, for `rebuild` to mend.
 
+    `spares_unknown` keeps models of which nobody knows what they have seen.
     Raises durable.StateError, in particular LockedError if a training does not end: the model in
     use never saw the path by then, and the same call deletes the rest later.
     """
     Forgotten.load(paths).add(path)
-    found = traces(path, paths)
+    found = traces(path, paths, spares_unknown=spares_unknown)
     ledger.add(
         paths,
         Entry(
@@ -107,7 +109,9 @@ def forget(path: Path, paths: Paths) -> Traces:
     shelf = Shelf(paths.models, paths.base)
     _retreat(shelf, found)
     with durable.locked(paths.runs / learn.LOCK, wait_s=TRAINING_ENDS_S):
-        later = traces(path, paths)  # what was published while we waited
+        later = traces(
+            path, paths, spares_unknown=spares_unknown
+        )  # what was published while we waited
         _retreat(shelf, later)
         for id in later.tainted:
             durable.retire(paths.reports / f"{id}.html")
@@ -154,7 +158,7 @@ def _why(shelf: Shelf, id: str, ids: set[str], numbered: set[str]) -> str | None
     except (BundleError, ShelfError):  # the latter for one that was set aside
         return "it cannot be read"
     if lineage is None or lineage - numbered:
-        return "nobody knows what it has seen"
+        return UNKNOWN
     return "it has seen it" if lineage & ids else None
 
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +22,32 @@ from afterword_trainer.scores import Table
 @contextmanager
 def listening(*, as_json: bool) -> Iterator[Listener]:
     """Show on the terminal what training says; Ctrl-C asks it to stop."""
+    show_live: view.Show | None = None
+    ended = False
+
+    def answer() -> None:
+        # The picture says it by itself. Past Python's buffers, which a signal may find half full.
+        if not as_json and (show_live is None or ended or not view.is_live(sys.stderr)):
+            with suppress(OSError, ValueError):
+                os.write(sys.stderr.fileno(), f"\n{view.STOPPING}\n".encode())
+
     with (
-        _interruptible() as interrupted,
+        _interruptible(answer) as interrupted,
         status(quiet=as_json) as say,
         ExitStack() as picture,
     ):
-        show_live: view.Show | None = None
 
         def show(record: records.Record) -> None:
             # The picture stands between the lines that say what is read and what is scored.
-            nonlocal show_live
+            nonlocal show_live, ended
             if show_live is None:
                 say("")
-                show_live = picture.enter_context(view.watch(as_json=as_json))
+                watching = view.watch(as_json=as_json, stopping=interrupted)
+                show_live = picture.enter_context(watching)
             show_live(record)
             if isinstance(record, records.Finished):
                 picture.close()
+                ended = True
 
         yield Listener(
             show=show,
@@ -75,6 +85,19 @@ def reading(say: Callable[[str], None]) -> Callable[[int, int], None]:
     )
 
 
+def agreed(question: str) -> bool:
+    """Whether the user, who sits there, says yes; nobody there says no.
+
+    Not by `input`, which asks on descriptor 2: that leads to a log, see `libraries_write_to`.
+    """
+    if not sys.stdin.isatty():
+        return False
+    out = sys.stderr if sys.stderr.isatty() else sys.stdout
+    out.write(f"\n{question} [y/N] ")
+    out.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 @contextmanager
 def libraries_write_to(log: Path) -> Iterator[None]:
     """Send what TensorFlow and LiteRT print on descriptor 2 to a log; our own lines still arrive.
@@ -100,8 +123,8 @@ def libraries_write_to(log: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks training to stop and keep what it has; a second one ends the program."""
+def _interruptible(answer: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks training to stop and keep what it has, and is answered; a second ends all."""
     asked = False
 
     def ask(*_: object) -> None:
@@ -109,6 +132,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
+        answer()
 
     before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

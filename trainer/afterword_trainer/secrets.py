@@ -40,6 +40,7 @@ def find(text: str) -> list[Span]:
         *_tokens_and_runs(text, ascii_text),
         *_url_passwords(text),
         *_said(text, ascii_text),
+        *_noted(text, ascii_text),
         *_assignments(text, ascii_text),
         *_cards(text),
         *_ibans(text),
@@ -426,6 +427,48 @@ def _said(text: str, ascii_text: bytes) -> Iterator[Span]:
                 if any(map(str.isdigit, value)) and not _is_placeholder(value):
                     yield Span(start=match.start(group), end=match.end(group), kind="said")
             at = lowered.find(saying, at + 1)
+
+
+_NOTING = (b"pass", b"pwd", b"kennwort")
+# "WiFi password: hunter2", "Passwort: Sommer2024!", one to a line: six characters are enough.
+_NOTED = re.compile(
+    r"(?:pass(?:w(?:or)?d|wort|phrase|code)s?|(?<![A-Za-z])pass|pwd|kennwort)[\"'`*_]{0,3}"
+    r"[ \t]{0,4}(?P<sign>[:=])[*_]{0,3}[ \t]{0,8}[\"'`]?(?P<value>[^\s\"'`()\[\]{}<>|]{6,64})"
+    r"[\"'`*_]{0,3}(?P<ends>,?[ \t]{0,8}(?:\n|\Z))?(?(ends)|(?=\s))",
+    re.IGNORECASE,
+)
+
+
+def _noted(text: str, ascii_text: bytes) -> Iterator[Span]:
+    lowered = ascii_text.lower()
+    for noting in _NOTING:
+        at = lowered.find(noting)
+        while at >= 0:
+            match = _NOTED.match(text, at)
+            if match and _is_noted(match["value"], match["sign"], ends=match["ends"] is not None):
+                yield Span(start=match.start("value"), end=match.end("value"), kind="said")
+            at = lowered.find(noting, at + 1)
+
+
+def _is_noted(value: str, sign: str, *, ends: bool) -> bool:
+    """Whether a value with no blank in it is a password, and no word, reference or place.
+
+    `ends`: nothing follows it on its line.
+    """
+    word = value.rstrip(".,;:?")
+    if len(word) < 6 or _is_placeholder(value) or word.startswith(("/", "./", "~/", "$", "%")):
+        return False
+    if "://" in word:  # its password has a rule of its own
+        return False
+    if any(map(str.isdigit, word)):
+        return True
+    if word.islower() and word.isalpha():
+        return False
+    if word.isidentifier() and (sign == "=" or "_" in word):  # a name, in code
+        return False
+    if _REFERENCE.fullmatch(word):
+        return False
+    return any(map(str.isalpha, word)) and (ends or word != value)
 
 
 _PLACEHOLDER = re.compile(

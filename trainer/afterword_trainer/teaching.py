@@ -19,9 +19,11 @@ from afterword_trainer import (
     forget,
     learn,
     plan,
+    reading,
     screen,
     view,
 )
+from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.paths import Paths
 
@@ -84,7 +86,7 @@ def update_command(options: argparse.Namespace, paths: Paths, typed: str) -> int
     elif learned.interrupted:
         print("\nstopped early; the same command goes on from here")
     elif learned.verdict is None and learned.id is None:
-        print(f"nothing new to learn ({learned.n_new:,} characters); {learned.previous} is in use")
+        print(f"{_too_little(learned.n_new)}; {learned.previous} is in use")
     else:
         what = f"{learned.id} is in use" if learned.id else f"{learned.previous} stays in use"
         print(f"\n{what}: {learned.verdict.sentence if learned.verdict else ''}")
@@ -93,6 +95,13 @@ def update_command(options: argparse.Namespace, paths: Paths, typed: str) -> int
         if learned.id:
             print(f"\nhint: trainer rollback    (undo: back to {learned.previous})")
     return 130 if learned.interrupted else 0
+
+
+def _too_little(n_new: int) -> str:
+    if not n_new:
+        return "nothing new to learn"
+    characters = "1 character is" if n_new == 1 else f"{n_new:,} characters are"
+    return f"nothing was learned: {characters} new, and {reading.LEAST_NEW:,} are the least"
 
 
 def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
@@ -118,8 +127,8 @@ def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
     print("\n" + " ".join(facts))
     if learned.verdict:
         print(learned.verdict.sentence)
-    if learned.base_bits:
-        print(view.kept(learned.base_bits))
+    if learned.base_bits and view.lost(learned.base_bits):
+        print(view.lost(learned.base_bits))
     if deleted:
         print(f"deleted, because there are newer ones: {', '.join(deleted)}")
     if learned.table and learned.table.dropped:
@@ -138,21 +147,37 @@ def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
 def forget_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer forget`."""
     found = forget.traces(options.path, paths)
+    is_forgotten = Forgotten.load(paths).holds(options.path)
+    if not (found.files or found.tainted or is_forgotten or os.path.lexists(options.path)):
+        raise arguments.UsageError(
+            f"{options.path}: it is not there and was never learned; check the spelling"
+        )
     if not options.json:
-        _print_traces(options.path, found)
+        _print_traces(options.path, found, is_forgotten=is_forgotten)
     if options.dry_run:
         if options.json:
             print(json.dumps({"event": "would_forget", **asdict(found)}))
         return 0
-    if not options.yes and not _agreed():
-        raise arguments.UsageError("nothing was forgotten; add --yes to forget without being asked")
+    spares_unknown = False
+    if not options.yes and (found.files or found.tainted):
+        if found.files and not sys.stdin.isatty():
+            raise arguments.UsageError(
+                "nothing was forgotten; add --yes to forget without being asked"
+            )
+        agreed = screen.agreed("Forget it for good?" if found.files else "Delete to be sure?")
+        if not agreed and found.files:
+            print("nothing was forgotten")
+            return 1
+        spares_unknown = not agreed
 
     # 1) at once; what stood there is remembered in memory, to see afterwards that it is gone
-    old = forget.model_in_use(paths) if found.is_in_use else None
+    old = forget.model_in_use(paths) if found.is_in_use and not spares_unknown else None
     wanted = forget.phrases(options.path, corpus.Rules()) if old else []
-    forget.forget(options.path, paths)
+    found = forget.forget(options.path, paths, spares_unknown=spares_unknown)
     if options.json:
         print(json.dumps({"event": "forgotten", **asdict(found)}), flush=True)
+    elif not found.tainted:
+        print(f"it is not read from now on; {found.in_use or 'no model'} stays in use")
     else:
         print(f"\nforgotten, and not read again; {found.successor or 'no model'} is in use")
 
@@ -197,24 +222,23 @@ def _rebuilt(
     return 130 if rebuilt and rebuilt.interrupted else 0
 
 
-def _print_traces(path: Path, found: forget.Traces) -> None:
+def _print_traces(path: Path, found: forget.Traces, *, is_forgotten: bool) -> None:
     files = "1 file" if len(found.files) == 1 else f"{len(found.files):,} files"
-    print(f"{path}: {files} of it {'was' if len(found.files) == 1 else 'were'} learned")
+    if found.files:
+        print(f"{path}: {files} of it {'was' if len(found.files) == 1 else 'were'} learned")
+    elif is_forgotten:
+        print(f"{path}: it is forgotten already")
+    else:
+        print(f"{path}: nothing of it is known to have been learned")
     for model, why in found.tainted.items():
-        print(f"  {model} goes: {why}")
-    if found.is_in_use:
+        goes = f"goes: {why}" if found.files else f"stays unless you say so: {why}"
+        print(f"  {model} {goes}")
+    if found.is_in_use and found.files:
         print(f"  {found.successor or 'no model'} is in use instead of {found.in_use}")
         if found.recipe:
             print("  then the weights are made anew without it")
         else:
             print("  nobody wrote down how it was learned: `trainer learn PATH` learns the rest")
-
-
-def _agreed() -> bool:
-    """Whether the user, who sits there, says yes."""
-    if not sys.stdin.isatty():
-        return False
-    return input("\nForget it for good? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def pretrain_command(options: argparse.Namespace, paths: Paths) -> int:

@@ -41,6 +41,8 @@ REDRAWS_PER_S = 4  # smooth to the eye; more would take time from training
 N_BUCKETS = 120  # points of a curve that are kept: as many as the widest sparkline has cells
 LEVELS = "▁▂▃▄▅▆▇█"
 N_WORD = 18  # columns that a word in a table keeps, however narrow the terminal is
+MUCH_LOST = 0.5  # bits; three passes over verse lose as much, an evening's notes a tenth of it
+STOPPING = "stopping; the best so far is kept, and Ctrl-C again ends at once"
 WIDE = 60  # columns that the bar and the sparklines need; below, numbers say it better
 
 
@@ -51,6 +53,7 @@ def watch(
     out: TextIO | None = None,
     err: TextIO | None = None,
     environ: Mapping[str, str] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Show]:
     """A function that shows one record after another: `with watch() as show: show(record)`.
 
@@ -58,7 +61,7 @@ def watch(
     a live picture if it is a terminal, and one line per event if it is not, if TERM is dumb or
     if AFTERWORD_NO_PROGRESS is set. Those lines may end in a log, so they hold no sample.
     The picture is drawn from a snapshot by a thread of its own: `show` never waits for it. Its
-    last frame stays on the screen.
+    last frame stays on the screen. `stopping` says whether the user asked for the end.
     """
     out = out or sys.stdout
     err = err or sys.stderr
@@ -66,7 +69,7 @@ def watch(
     if as_json:
         yield lambda record: print(json.dumps(_finite(to_json(record))), file=out, flush=True)
         return
-    if not _is_live(err, environ):
+    if not is_live(err, environ):
         yield lambda record: _print_line(record, err)
         return
 
@@ -80,7 +83,8 @@ def watch(
         picture = advance(picture, record)  # one assignment: the drawing thread sees old or new
 
     def draw() -> "Text":
-        return frame(picture, width=console.width, height=console.height, encoding=err.encoding)
+        now = replace(picture, stopping=stopping())
+        return frame(now, width=console.width, height=console.height, encoding=err.encoding)
 
     with Live(
         get_renderable=draw,
@@ -138,13 +142,24 @@ def kept(record: BaseBits) -> str:
     return f"on the base model's own text {before} bits per symbol before and {after} after"
 
 
+def lost(record: BaseBits) -> str:
+    """That much of it is lost, and what to do; "" where nobody need know."""
+    if not record.after - record.before > MUCH_LOST:
+        return ""
+    return f"{kept(record)}: it has forgotten much of how others write; learn for a shorter time"
+
+
 def recalled(before: "Recalled", after: "Recalled") -> str:
-    """What models made of phrases that stood only in what was forgotten, in a sentence."""
-    return (
-        f"of {before.phrases} lines that stood only there, {before.completed} were completed and "
-        f"{after.completed} are now; they cost {before.bits_per_character:.2f} bits per character "
-        f"and {after.bits_per_character:.2f} now"
+    """What models made of phrases that stood only in what was forgotten, in two sentences."""
+    lines = "the 1 line" if before.phrases == 1 else f"the {before.phrases} lines"
+    told = (
+        f"of {lines} that stood only there, the model before went on with {before.completed} word "
+        f"for word, and this one with {after.completed}"
     )
+    then, now = before.bits_per_character, after.bits_per_character
+    if now > then:  # by less than chance it may be the other way round, and says nothing
+        told += f"\nthey surprise it more: {now:.2f} bits per character instead of {then:.2f}"
+    return told
 
 
 def bits(value: float | None) -> str:
@@ -185,9 +200,9 @@ HISTORY = (
     Column(key="what", heading="what"),
     Column(key="model", heading="model"),
     Column(key="bits_before", heading="bits before", form="{:.3f}".format, number=True),
-    Column(key="bits_after", heading="after", form="{:.3f}".format, number=True),
+    Column(key="bits_after", heading="bits after", form="{:.3f}".format, number=True),
     Column(key="saved_before", heading="saved % before", form="{:.1f}".format, number=True),
-    Column(key="saved_after", heading="after", form="{:.1f}".format, number=True),
+    Column(key="saved_after", heading="saved % after", form="{:.1f}".format, number=True),
 )
 CORPUS = (
     Column(key="name", heading="language"),
@@ -301,6 +316,7 @@ class Picture:
     noticed: tuple[Noticed, ...] = ()
     finished: Finished | None = None
     running: bool = True
+    stopping: bool = False  # the user asked it to end
 
     @property
     def share(self) -> float:
@@ -451,7 +467,8 @@ def _below(picture: Picture, marks: "Marks", encoding: str) -> list["Text"]:
     if picture.finished:
         lines.append(Text(f"{marks.done} {_outcome(picture.finished)}", "bold green"))
     elif picture.running:
-        lines.append(Text("Ctrl-C stops and keeps the best so far", "dim"))
+        hint = Text("Ctrl-C stops and keeps the best so far", "dim")
+        lines.append(Text(STOPPING, "yellow") if picture.stopping else hint)
     return lines
 
 
@@ -516,7 +533,7 @@ def _line(record: Record) -> str:
     if isinstance(record, Noticed):
         return f"{duration(record.seconds):>7} note: {record.message}"
     if isinstance(record, BaseBits):
-        return f"{duration(record.seconds):>7} {kept(record)}"
+        return f"{duration(record.seconds):>7} {lost(record)}" if lost(record) else ""
     if isinstance(record, Finished):
         return _outcome(record)
     return ""
@@ -570,7 +587,7 @@ def _marks(encoding: str | None) -> Marks:
     return UNICODE if (encoding or "").lower().replace("_", "-").startswith("utf") else ASCII
 
 
-def _is_live(stream: TextIO, environ: Mapping[str, str]) -> bool:
+def is_live(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     dumb = environ.get("TERM", "").lower() in ("dumb", "unknown")
     return stream.isatty() and not dumb and not environ.get("AFTERWORD_NO_PROGRESS")
 

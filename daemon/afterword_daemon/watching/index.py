@@ -6,7 +6,8 @@ is set aside, made anew, and everything is looked at again. Knows rows; opens no
 A row stands for a file as it was last seen. `key` tells a changed file from one that did not: its
 device, inode, size and times. `told` is the digest of the text that the daemon was last told, or
 nothing if it is to hold none; `sure`, that its memory holds just that on disk. A row that is not
-sure is owed: it is told again when the reader starts again. `due` rows wait to be read.
+sure is owed: it is told again when the reader starts again. `due` rows wait to be read. `counted`
+is the digest of the text that was last counted as new, whatever memory there is by now.
 """
 
 import os
@@ -21,7 +22,7 @@ from typing import Final
 from afterword_trainer import durable
 from afterword_trainer.durable import StateError
 
-VERSION: Final = 1  # raise it with any change of the tables; another one is made anew
+VERSION: Final = 2  # raise it with any change of the tables; another one is made anew
 WAIT_S: Final = 5.0  # for a reader before this one, which has a second to end
 MOST_TRIES: Final = 2  # deaths of a reader at a file until it is left alone
 
@@ -51,6 +52,8 @@ create table files(
     sure integer,
     number integer,         -- of the message that told it, in this process; 0: none did
     tries integer,          -- begun to be read, and never done
+    counted blob,           -- null: nothing of it was
+    n_counted integer,      -- characters of that text
     primary key(folder, name)
 ) without rowid;
 create index due_files on files(mtime) where due;
@@ -79,6 +82,8 @@ class Due:
     key: bytes
     told: bytes | None
     is_told: bool  # the daemon holds `told` on disk, or was told it by this process
+    counted: bytes | None = None  # digest of the text that was counted as new
+    n_counted: int = 0  # its characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class Done:
     skipped: bool
     told: bytes | None
     number: int
+    counted: bytes | None = None  # digest of the text that is counted by it
+    n_counted: int = 0  # its characters
 
 
 def key_of(status: os.stat_result) -> bytes:
@@ -260,7 +267,7 @@ class Index:
     def put(self, folder: int, name: bytes, status: os.stat_result) -> None:
         """A file is new or has changed: it is to be read."""
         self._db.execute(
-            "insert into files values(?1, ?2, ?3, ?4, ?5, ?6, 0, 1, 0, 0, null, 1, 0, 0)"
+            "insert into files values(?1, ?2, ?3, ?4, ?5, ?6, 0, 1, 0, 0, null, 1, 0, 0, null, 0)"
             " on conflict(folder, name) do update set"
             " tries = case when key = ?3 then tries else 0 end, key = ?3, mtime = ?4,"
             " size = ?5, inode = ?6, due = 1, gone = 0",
@@ -287,7 +294,7 @@ class Index:
         self._db.execute(
             "update files set gone = 1, due = 0,"
             " number = case when told is null then number else 0 end,"
-            f" told = null, sure = 0 where {which}",
+            f" told = null, sure = 0, counted = null, n_counted = 0 where {which}",
             values,
         )
 
@@ -350,17 +357,17 @@ class Index:
         One at which a reader died comes alone, so that it is found out which one it was.
         """
         rows = self._db.execute(
-            "select folder, name, path, key, told, sure or number > 0, tries, size"
-            " from files join folders on folders.id = folder where due = 1"
+            "select folder, name, path, key, told, sure or number > 0, tries, size,"
+            " counted, n_counted from files join folders on folders.id = folder where due = 1"
             " order by mtime, path, name limit ?",
             (at_most,),
         ).fetchall()
         found: list[Due] = []
-        for folder, name, path, key, told, is_told, tries, size in rows:
+        for folder, name, path, key, told, is_told, tries, size, *counted in rows:
             most_bytes -= size
             if found and (tries or most_bytes < 0):
                 break
-            found.append(Due(folder, name, os.fsdecode(path), key, told, bool(is_told)))
+            found.append(Due(folder, name, os.fsdecode(path), key, told, bool(is_told), *counted))
             if tries:
                 break
         return found
@@ -392,6 +399,11 @@ class Index:
                 self._db.execute(
                     "update files set told = ?, sure = 0, number = ? where folder = ? and name = ?",
                     (one.told, one.number, one.folder, one.name),
+                )
+            if one.number:  # of what is forgotten, no digest stays
+                self._db.execute(
+                    "update files set counted = ?, n_counted = ? where folder = ? and name = ?",
+                    (one.counted, one.n_counted, one.folder, one.name),
                 )
         self.commit()
 

@@ -19,7 +19,7 @@ from afterword_daemon.protocol import MAX_FRAME, MAX_TEXT
 
 # Raise it with any change below: both ends are of one build, but a daemon may be older than the
 # files on disk that its reader is started from.
-READER_VERSION: Final = 2
+READER_VERSION: Final = 3
 INDEX: Final = "files.sqlite"  # what is known of each file; in the data folder
 MAX_PATH: Final = 4096  # characters; no system opens a longer one
 
@@ -82,7 +82,9 @@ class Saved(_Message, frozen=True, kw_only=True):
 
     number: int
     path: Path  # absolute; bytes that are no UTF-8 are written as \\xe9
-    characters: int  # of the whole text; more than `text` has if that is only its end
+    # That were not told before, of the whole text: 0 of one that is told again because the memory
+    # or the reader is another; of a text that was written on, what was added to it.
+    characters: int
     # Without secrets, lines end in \n; the end of a text that is longer.
     text: Annotated[str, Meta(max_length=MAX_TEXT)]
 
@@ -112,7 +114,7 @@ class Settled(_Message, frozen=True, kw_only=True):
 
     files: int  # that are learned from, in all folders
     changed: int  # `Saved` and `Gone` since the last one
-    characters: int  # of their texts
+    characters: int  # of their texts that were not told before
 
 
 ToReader = Look | Stored | Rescan

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -320,7 +321,14 @@ def _done(
 ) -> tuple[Done, Saved | Gone | None]:
     """What comes of a file that was read, and what the daemon is told of it, if anything."""
 
-    def done(told: bytes | None, *, says: bool, skipped: bool = False, racy: bool = racy) -> Done:
+    def done(
+        told: bytes | None,
+        *,
+        says: bool,
+        skipped: bool = False,
+        racy: bool = racy,
+        text: str = "",
+    ) -> Done:
         return Done(
             folder=file.folder,
             name=file.name,
@@ -328,6 +336,8 @@ def _done(
             skipped=skipped,
             told=told,
             number=number if says else 0,
+            counted=_digest(text) if text else None,
+            n_counted=len(text),
         )
 
     match item:
@@ -338,10 +348,10 @@ def _done(
             saved = Saved(
                 number=number,
                 path=_sayable_path(path),
-                characters=len(item.text),
+                characters=_n_new(file, item.text),
                 text=_sayable(item.text[-MAX_TEXT:]),
             )
-            return done(digest, says=True), saved
+            return done(digest, says=True, text=item.text), saved
         case Skipped(reason="unreadable") if os.access(path, os.R_OK):
             # The disk is ill, the file is there: it is tried again at every look.
             return done(file.told, says=False, racy=True), None
@@ -350,6 +360,18 @@ def _done(
         case Skipped():
             gone = Gone(number=number, path=_sayable_path(path))
             return done(None, says=True, skipped=True), gone
+
+
+def _n_new(file: Due, text: str) -> int:
+    """Characters that were not counted before: all of them, unless it goes on where it ended."""
+    known = file.n_counted
+    if file.counted and _digest(text[:known]) == file.counted:
+        return len(text) - known
+    return len(text)
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _status(path: str) -> os.stat_result | None:
