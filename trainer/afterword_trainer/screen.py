@@ -26,10 +26,12 @@ def listening(*, as_json: bool) -> Iterator[Listener]:
     ended = False
 
     def answer() -> None:
-        # The picture says it by itself. Past Python's buffers, which a signal may find half full.
+        # The picture says it by itself.
         if not as_json and (show_live is None or ended or not view.is_live(sys.stderr)):
-            with suppress(OSError, ValueError):
-                os.write(sys.stderr.fileno(), f"\n{view.STOPPING}\n".encode())
+            # RuntimeError: it came in the middle of another line.
+            with suppress(OSError, ValueError, RuntimeError):
+                sys.stderr.write(f"\n{view.STOPPING}\n")
+                sys.stderr.flush()
 
     with (
         _interruptible(answer) as interrupted,
