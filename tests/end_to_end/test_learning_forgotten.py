@@ -84,7 +84,6 @@ def test_no_trace(paths: Paths, notes: Path) -> None:
         forgotten = trainer(paths, "forget", str(secret), "--yes")
         assert forgotten.returncode == 0, forgotten.stderr
         assert eventually(lambda: not [*files_with(paths)]), [*files_with(paths)]
-        assert remembering.path_of(paths).exists()
         connection.ask("stop")
     assert eventually(lambda: not (paths.data / "endpoint.json").exists())
     assert not [*files_with(paths)]
