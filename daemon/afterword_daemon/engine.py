@@ -285,6 +285,11 @@ class Engine:
         #    whether there was time for it.
         while next(model.teaching, _DONE) is not _DONE:  # it may be dropped meanwhile
             yield None
+        #    What the user had forgotten, on the other hand, is gone.
+        while model.library.must_forget:
+            model.library.work()
+            model.epoch += 1
+            yield None
         found = secrets_around(request.before, request.after)
         model.take_back(request.document, found)
         trail = yield from model.states.prime(symbols, request.document)

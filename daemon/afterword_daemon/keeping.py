@@ -20,8 +20,9 @@ from afterword_trainer.paths import Paths
 from afterword_daemon import discreet
 from afterword_daemon.config import Settings
 from afterword_daemon.library import Library
+from afterword_daemon.protocol import Watched
 from afterword_daemon.reading import Heard, Reading
-from afterword_daemon.watching.messages import Anew, Folder, Gone, Hello, Look, Saved, Settled
+from afterword_daemon.watching.messages import Anew, Gone, Hello, Look, Saved, Settled
 
 logger = logging.getLogger(__name__)
 
@@ -60,20 +61,9 @@ class Keeping:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def folders(self) -> list[Folder]:
-        """What is watched, and how."""
-        return list(self._reading.folders.values())
-
-    @property
     def problem(self) -> str:
         """Why nothing is watched that should be; "" if all is well."""
         return _UNREADABLE if self._forgotten is None else self._reading.problem
-
-    @property
-    def must_forget(self) -> bool:
-        """Whether something is still to be forgotten before the next answer."""
-        library = self._library()
-        return library is not None and library.must_forget
 
     def watch(self, settings: Settings, *, is_paused: bool) -> None:
         """Watch what is set, or nothing while learning is paused or off; of the memory in use."""
@@ -102,6 +92,26 @@ class Keeping:
                 memory=library.id,
             )
         )
+
+    def watched(self) -> tuple[Watched, ...]:
+        """The folders that are set, and what is known of each."""
+        found = []
+        for folder in self._wanted[0].watch if self._wanted else ():
+            path = str(folder.absolute())
+            one = self._reading.folders.get(path)
+            if one is None:
+                found.append(Watched(path=path, detail=self.problem))
+            else:
+                found.append(
+                    Watched(
+                        path=path,
+                        mode=one.mode,
+                        detail=one.detail,
+                        files=one.files,
+                        skipped=one.skipped,
+                    )
+                )
+        return tuple(found)
 
     def look_for_forgotten(self) -> bool:
         """Have the memory forget what the user had forgotten since the last look; whether that is
@@ -159,7 +169,11 @@ class Keeping:
             case Gone():
                 library.gone(message.number, message.path)
             case Settled():
-                away = [one.path for one in self.folders if one.mode in ("away", "missing")]
+                away = [
+                    one.path
+                    for one in self._reading.folders.values()
+                    if one.mode in ("away", "missing")
+                ]
                 library.settled(away)
                 if self._removed:
                     self._removed = False

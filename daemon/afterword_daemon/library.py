@@ -53,11 +53,6 @@ class Library:
         return self._n_waiting < MOST_WAITING
 
     @property
-    def n_waiting(self) -> int:
-        """Files that are still to be learned or forgotten."""
-        return len(self._waiting)
-
-    @property
     def is_busy(self) -> bool:
         """Whether something is being learned or forgotten, or waits for it."""
         return self._is_at_work or bool(self._waiting)

@@ -303,14 +303,20 @@ def frame(message: ToDaemon | ToClient) -> bytes:
 
     That is text that is no Unicode or too long, or an option that is out of its range.
     """
-    body = _encoder.encode(message)
-    if len(body) > MAX_FRAME:
-        raise ValueError(f"a {type(message).__name__} of {len(body)} bytes is over {MAX_FRAME}")
+    framed = unchecked_frame(message)
     try:
         # The library looks at bounds when it reads; this reads without a copy of any text.
         msgspec.convert(msgspec.to_builtins(message), type(message))
     except msgspec.ValidationError as error:
         raise ValueError(f"a {type(message).__name__} is out of bounds: {error}") from None
+    return framed
+
+
+def unchecked_frame(message: msgspec.Struct) -> bytes:
+    """Any message as it is sent. Raises ValueError for text that is no Unicode, or too long."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME:
+        raise ValueError(f"a {type(message).__name__} of {len(body)} bytes is over {MAX_FRAME}")
     return len(body).to_bytes(_HEADER, "big") + body
 
 

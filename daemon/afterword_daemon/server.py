@@ -52,7 +52,6 @@ from afterword_daemon.protocol import (
     Status,
     ToDaemon,
     Told,
-    Watched,
     Welcome,
 )
 from afterword_daemon.served import MEMORY_BYTES
@@ -74,6 +73,7 @@ AnyT = TypeVar("AnyT")
 
 _FAILED = "the daemon failed on this request; see: afterword logs"
 _USAGE = "processor.json"
+_COUNTS = "counts.json"
 _KNOWN_CLIENTS = ("lsp", "afterword")  # whose name is logged; others may have put anything there
 
 
@@ -109,7 +109,7 @@ class Server:
     ) -> None:
         self.ended = asyncio.Event()
         self._paths = paths
-        tally = Tally(paths.data / "counts.json")
+        tally = Tally(paths.data / _COUNTS)
         try:
             self._engine = Engine(
                 loaded.bundle, loaded.settings, remembered=_remembered(paths, loaded), tally=tally
@@ -418,9 +418,6 @@ class Server:
         message, client = request.message, request.client
         try:
             async with request.session.turn:
-                while self._keeping.must_forget:
-                    self._work_once()
-                    await asyncio.sleep(0)
                 completed = await self._engine.complete(message, lambda: bool(request.unwanted))
             client.send(completed)
             self._answers.add(completed.reason or "shown", time.perf_counter() - request.since)
@@ -551,13 +548,13 @@ class Server:
             resident=figures.resident(),
             memory=self._engine.memory_by_part(),
             network=endpoint.n_network_sockets(),
-            watched=self._watched(),
+            watched=self._keeping.watched(),
             learning=self._learning.facts(),
             files={
                 "socket": str(self._listener.path) if self._listener else "",
                 "endpoint": str(endpoint.note_of(self._paths)),
                 "lock": str(endpoint.lock_of(self._paths)),
-                "counts": str(self._paths.data / "counts.json"),
+                "counts": str(self._paths.data / _COUNTS),
                 "usage": str(self._paths.data / _USAGE),
                 "pause": str(pause.file_of(self._paths)),
                 "settings": str(config.path_of(self._paths)),
@@ -571,26 +568,6 @@ class Server:
                 "training log": str(self._paths.logs / learning.ERRORS),
             },
         )
-
-    def _watched(self) -> tuple[Watched, ...]:
-        """The folders that are set, and what is known of each."""
-        known = {folder.path: folder for folder in self._keeping.folders}
-        found = []
-        for folder in self._engine.settings.watch:
-            one = known.get(str(folder.absolute()))
-            if one is None:
-                found.append(Watched(path=str(folder), detail=self._keeping.problem))
-            else:
-                found.append(
-                    Watched(
-                        path=one.path,
-                        mode=one.mode,
-                        detail=one.detail,
-                        files=one.files,
-                        skipped=one.skipped,
-                    )
-                )
-        return tuple(found)
 
     # -- state ---------------------------------------------------------------------------------
 

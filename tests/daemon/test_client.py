@@ -84,46 +84,6 @@ def test_of_many_who_start_one_exactly_one_starts(paths: Paths) -> None:
     assert (paths.logs / "daemon.log").read_text().count("ready: process") == 1
 
 
-@pytest.mark.slow
-def test_of_sixty_four_who_start_one_exactly_one_starts(paths: Paths) -> None:
-    """The same, again and again."""
-    for n in range(1, 4):
-        assert crowd(paths, 64) == {pid_of(paths)}
-        assert (paths.logs / "daemon.log").read_text().count("ready: process") == n
-        client.stop(paths, client="afterword")
-
-
-@pytest.mark.slow
-def test_starters_that_are_killed_hold_up_nobody(paths: Paths) -> None:
-    """Whoever dies while starting a daemon leaves it to the next."""
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom daemons import connect, paths_in\n"
-        "print(connect(paths_in(Path(sys.argv[1]))).ask('status')['pid'])"
-    )
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    rng = random.Random(5)
-    for _ in range(5):
-        starters = [
-            subprocess.Popen(
-                [sys.executable, "-c", code, str(paths.data.parent)],
-                env={**os.environ, "PYTHONPATH": path},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-            for _ in range(6)
-        ]
-        for starter in starters[:3]:
-            time.sleep(rng.uniform(0, 0.3))
-            starter.kill()
-        told = [starter.communicate(timeout=60)[0] for starter in starters]
-
-        assert {int(pid) for pid in told[3:]} == {pid_of(paths)}
-        # A daemon that a dead starter had begun may come up as this one goes.
-        client.stop(paths, client="afterword")
-        client.stop(paths, client="afterword")
-
-
 def test_sessions_that_differ_meet_one_daemon(served: Paths, tmp_path: Path) -> None:
     """With another runtime folder, or none that can be used: the data folder decides."""
     for runtime in (tmp_path, tmp_path / "none" / "such", Path("/proc/1")):

@@ -105,7 +105,7 @@ async def test_what_waits_is_not_learned_while_paused(kept: Kept) -> None:
     one = kept.write("one.md")
     kept.learns = False
     kept.watch()
-    await until(lambda: kept.library.n_waiting)
+    await until(lambda: kept.library.is_busy)
     kept.watch(is_paused=True)
     kept.learns = True
     assert kept.knows()
@@ -126,7 +126,7 @@ async def test_where_nobody_can_tell_what_was_forgotten_nothing_is_read(
     kept.watch()
     assert "doctor" in kept.keeping.problem
     await asyncio.sleep(0.2)
-    assert not kept.keeping.folders
+    assert [one.mode for one in kept.keeping.watched()] == [""]
     assert kept.keeping._reading.pid is None
 
     (kept.paths.data / NAME).write_bytes(sound)
@@ -144,9 +144,9 @@ async def test_what_is_forgotten_is_not_in_step_any_more(kept: Kept) -> None:
     await until(lambda: kept.has_stored(one, two))
     Forgotten.load(kept.paths).add(one)
     assert kept.keeping.look_for_forgotten()
-    assert kept.keeping.must_forget
+    assert kept.library.must_forget
     assert kept.knows(two)
-    assert not kept.keeping.must_forget
+    assert not kept.library.must_forget
     await until(lambda: kept.has_stored(two))
     kept.write("one.md", TEXT * 2)
     three = kept.write("three.md")

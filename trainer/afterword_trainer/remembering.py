@@ -7,7 +7,6 @@ bytes; knows nothing of documents, or of who learns them.
 import hashlib
 import re
 import secrets
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -44,22 +43,18 @@ def path_of(paths: Paths) -> Path:
     return paths.data / "memory"
 
 
-def save(path: Path, remembered: Remembered, *, without: Collection[str] = ()) -> None:
-    """Replace what is at `path`; `without` some documents, such as those that are open, unsaved.
+def save(path: Path, remembered: Remembered) -> None:
+    """Replace what is at `path`. Raises durable.StateError; what was there before then remains.
 
-    Those are taken out of a copy, which takes as many bytes again; the memory itself is left as it
-    is. Raises durable.StateError; what was there before then remains. To save in another thread
-    than the one that types, give it a copy, out of which they were taken.
+    Nothing may change it meanwhile. To save in another thread than the one that types, or without
+    the documents that are open, unsaved, give it a copy.
     """
-    memory = remembered.memory
-    if any(memory.holds(key) for key in without):
-        memory = memory.copy(without=without)
     values = remembered.mixer.values.astype("<f4").tobytes()
     header = f"{len(values)} {remembered.id}\n".encode()
     digest = hashlib.sha256()
     with durable.writer(path) as file:
         # One array at a time: a memory may take a quarter of a gigabyte.
-        for data in chain((MAGIC, header, values), memory.dump()):
+        for data in chain((MAGIC, header, values), remembered.memory.dump()):
             digest.update(data)
             file.write(data)
         file.write(digest.digest())

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from afterword_daemon.protocol import MAX_FRAME, MAX_TEXT
+from afterword_daemon.protocol import MAX_TEXT, unchecked_frame
 
 # Raise it with any change below: both ends are of one build, but a daemon may be older than the
 # files on disk that its reader is started from.
@@ -120,16 +120,10 @@ class Settled(_Message, frozen=True, kw_only=True):
 ToReader = Look | Stored | Rescan
 FromReader = Hello | Anew | Saved | Gone | Folder | Settled
 
-_HEADER = 4  # bytes
-_encoder = msgspec.json.Encoder()
-
 
 def frame(message: ToReader | FromReader) -> bytes:
     """A message as it is sent; `protocol.Frames(ToReader)`, or of FromReader, reads it.
 
     Raises ValueError for text that is no Unicode, or a message that is too long.
     """
-    body = _encoder.encode(message)
-    if len(body) > MAX_FRAME:
-        raise ValueError(f"a {type(message).__name__} of {len(body)} bytes is over {MAX_FRAME}")
-    return len(body).to_bytes(_HEADER, "big") + body
+    return unchecked_frame(message)
