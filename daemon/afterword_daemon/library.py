@@ -83,7 +83,7 @@ class Library:
     def doubt(self) -> None:
         """The reader tells everything anew; what is not told until `settled` is gone.
 
-        If it dies meanwhile, the next one goes on where it was.
+        If it dies meanwhile, the next one begins anew too.
         """
         self._doubtful = {
             path for path in self._remembered.memory.documents() if not is_unsaved(path)
@@ -120,6 +120,8 @@ class Library:
 
     def settled(self, out_of_reach: Collection[str] = ()) -> None:
         """All was told; of folders that are out of reach what is known stays."""
+        if self._doubtful:  # what was stored meanwhile did not count, see `storing`
+            self._told = self._told._replace(changes=self._told.changes + 1)
         for path in list(self._doubtful):
             if not any(path.startswith(f"{folder.rstrip('/')}/") for folder in out_of_reach):
                 self._wait(path, None)
@@ -157,6 +159,8 @@ class Library:
         """
         assert not self.is_busy
         copy, point = self._remembered.copy(), self._told
+        if self._doubtful:  # it may hold files that are gone: the reader has to tell all again
+            point = point._replace(number=0)
 
         def store() -> Point:
             for key in copy.memory.documents():
@@ -170,7 +174,8 @@ class Library:
     def stored(self, point: Point) -> int:
         """A memory on disk has what was told; the number of the last message that it has.
 
-        0 if another reader tells by now, whose numbers mean something else.
+        0 if another reader tells by now, whose numbers mean something else, or if it had not told
+        yet which files are gone.
         """
         self._stored = point
         return point.number if point.reader == self._told.reader else 0

@@ -107,6 +107,24 @@ def test_a_reader_that_tells_anew_is_believed() -> None:
     assert sorted(memory.documents()) == [f"{OURS}draft", "/away/c", "/here/b"]
 
 
+def test_in_doubt_nothing_counts_as_stored(tmp_path: Path) -> None:
+    """What the reader will not tell is still in there, so it has to tell all if it starts again."""
+    library, memory = made()
+    for number, path in enumerate(["/a", "/b", "/c"], 1):
+        library.saved(number, path, "the cat sat")
+    work(library)
+    library.begin()
+    library.doubt()
+    library.saved(1, "/a", "the cat sat")
+    work(library)
+    assert library.stored(library.storing(tmp_path / "memory")()) == 0
+    assert library.is_stored
+    library.settled(out_of_reach=["/"])
+    assert not library.is_stored
+    assert library.stored(library.storing(tmp_path / "memory")()) == 1
+    assert sorted(memory.documents()) == ["/a", "/b", "/c"]
+
+
 def test_numbers_are_of_one_reader(tmp_path: Path) -> None:
     """What the one before numbered says nothing of what this one has told."""
     library, _ = made()

@@ -1,6 +1,6 @@
 """A home and a folder to watch, and readers that end with the test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ def start(home: Paths, memory: Memory) -> Iterator[Callable[..., ThreadReader]]:
     """Start a reader in this home, in a thread."""
     readers: list[ThreadReader] = []
 
-    def run(**seams: Any) -> ThreadReader:
-        readers.append(ThreadReader(home, memory, **seams))
+    def run(of: Memory = memory, **seams: Any) -> ThreadReader:
+        readers.append(ThreadReader(home, of, **seams))
         return readers[-1]
 
     yield run
@@ -55,8 +55,8 @@ def spawn(home: Paths, memory: Memory) -> Iterator[Callable[..., Process]]:
     """Start a reader in this home, as a process."""
     readers: list[Process] = []
 
-    def run(*command: str) -> Process:
-        readers.append(Process(home, memory, *command))
+    def run(*command: str, under: Sequence[str] = ()) -> Process:
+        readers.append(Process(home, memory, *command, under=under))
         return readers[-1]
 
     yield run

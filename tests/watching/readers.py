@@ -191,7 +191,7 @@ class ThreadReader(Conversation):
         self._reader = reader.Reader(paths, send, **seams)
         self._failed: list[Exception] = []
         self.is_running = True
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -224,11 +224,14 @@ class ThreadReader(Conversation):
 class Process(Conversation):
     """A reader's process, and what it was heard to say."""
 
-    def __init__(self, paths: Paths, memory: Memory, *command: str) -> None:
+    def __init__(
+        self, paths: Paths, memory: Memory, *command: str, under: Sequence[str] = ()
+    ) -> None:
+        """`under` is a command that runs it, and looks on."""
         self.memory = memory
         places = [str(getattr(paths, field.name)) for field in fields(Paths)]
         self.process = subprocess.Popen(
-            [sys.executable, *(command or READER), *places],
+            [*under, sys.executable, *(command or READER), *places],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

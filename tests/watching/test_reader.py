@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from afterword_daemon.protocol import MAX_TEXT
-from afterword_daemon.watching.messages import INDEX, Folder, FromReader
+from afterword_daemon.watching.messages import INDEX, Folder, FromReader, Saved
+from afterword_daemon.watching.pipe import Ended
+from afterword_daemon.watching.watcher import Hint, Lost, Watcher
+from afterword_daemon.watching.watcher import start as start_watcher
 from afterword_trainer import corpus
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
@@ -311,6 +314,54 @@ def test_a_burst_is_told_as_far_as_the_memory_goes(
     assert {f"{notes}/{number}.md" for number in range(60, 100)} == set(memory.texts)
 
 
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that are looked at from now on, one by one."""
+    names: list[str] = []
+
+    def entry(descriptor: int, name: str, *others: object) -> object:
+        names.append(name)
+        return judge(descriptor, name, *others)  # type: ignore[arg-type]
+
+    judge = corpus._judged_entry
+    monkeypatch.setattr(corpus, "_judged_entry", entry)
+    return names
+
+
+def test_a_save_in_a_large_folder_costs_no_look_at_all_of_it(
+    notes: Path, start: Start, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only at the names that were hinted: saved, new, deleted, by another spelling, a folder."""
+    tree(notes, {f"{number}.md": "" for number in range(1200)})
+    reader = start()
+    reader.look(notes)
+    names = judged(monkeypatch)
+    as_vim(notes / "7.md", "seven")
+    reader.hear_until(lambda: memory.texts == {f"{notes}/7.md": "seven"})
+    tree(notes, {"new/a.md": TEXT})
+    reader.hear_until(lambda: f"{notes}/new/a.md" in memory.texts)
+    (notes / "7.md").unlink()
+    shutil.rmtree(notes / "new")
+    reader.hear_texts({})
+    assert {"7.md", "new"} <= {*names} <= {"7.md", "new", "a.md", "4913", "7.md~", ".7.md.swp"}
+
+
+def test_an_ignore_file_in_a_large_folder_is_about_all_of_it(
+    notes: Path, start: Start, memory: Memory
+) -> None:
+    """Who changes it changes what becomes of every name."""
+    tree(notes, {f"{number}.md": "" for number in range(1200)})
+    tree(notes, {"1.md": TEXT, "2.md": TEXT})
+    reader = start()
+    reader.look(notes)
+    (notes / ".gitignore").write_text("1.*\n")
+    reader.hear_texts({f"{notes}/2.md": TEXT})
+    (notes / ".nolearn").touch()
+    reader.hear_texts({})
+    (notes / ".nolearn").unlink()
+    (notes / ".gitignore").unlink()
+    reader.hear_texts({f"{notes}/{number}.md": TEXT for number in (1, 2)})
+
+
 # -- moving and deleting -----------------------------------------------------------------------
 
 
@@ -322,6 +373,24 @@ def test_what_is_deleted_is_forgotten(notes: Path, start: Start, memory: Memory)
     (notes / "a.md").unlink()
     shutil.rmtree(notes / "b")
     reader.hear_texts({f"{notes}/f.md": TEXT})
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_folder_may_be_emptied(runs: bool, notes: Path, start: Start, memory: Memory) -> None:
+    """Somebody has deleted its only file: it is there, so nobody has taken its disk out."""
+    tree(notes, {"a.md": TEXT})
+    reader = start()
+    reader.look(notes)
+    reader.stored()
+    if not runs:
+        reader.end()
+    (notes / "a.md").unlink()
+    if not runs:
+        reader = start()
+        reader.look(notes)
+    reader.hear_texts({})
+    assert memory.folders[str(notes)].mode == "events"
+    reader.hear_of(notes / "z.md")
 
 
 def test_a_folder_that_is_moved_in_is_told_and_watched(
@@ -447,8 +516,17 @@ def test_what_is_ignored_is_not_watched(notes: Path, start: Start, memory: Memor
             "a.md": TEXT,
         },
     )
-    reader = start()
+    watched: set[str] = set()
+
+    def recording(hint: Hint, lost: Lost) -> Watcher:
+        one = start_watcher(hint, lost)
+        add = one.add
+        one.add = lambda folder: watched.add(folder) or add(folder)  # type: ignore[method-assign, func-returns-value]
+        return one
+
+    reader = start(start_watcher=recording)
     reader.look(notes, ignore=["drafts/"])
+    assert {str(notes)} == watched
     for folder in (".git/info", "node_modules", "ignored", "drafts"):
         (notes / folder / "x.md").write_text("no, again")
     reader.hear_of(notes / "z.md")
@@ -678,6 +756,58 @@ def test_another_memory_is_told_everything(notes: Path, start: Start, memory: Me
     assert [("saved", f"{notes}/a.md"), ("saved", f"{notes}/b.md")] == memory.log
     assert {f"{notes}/a.md": TEXT, f"{notes}/b.md": TEXT} == memory.texts
     assert memory.n_anew == 2
+
+
+def test_until_all_is_told_nothing_is_believed(notes: Path, start: Start, memory: Memory) -> None:
+    """Who dies before leaves files in a memory that nobody would name: the next begins anew."""
+    tree(notes, {"a.md": TEXT, "b.md": TEXT, "c.md": TEXT})
+    reader = start()
+    reader.look(notes)
+    reader.stored()
+    reader.end()
+
+    def die(message: FromReader) -> None:
+        if isinstance(message, Saved):
+            raise Ended
+
+    dying = start(of=Memory("two"), before=die)
+    dying.ask(notes)
+    dying._thread.join()
+    dying.end()
+    told = {f"{notes}/{name}.md": TEXT for name in "abc"}
+    for stored, texts in [(2, told), (3, told), (3, {"/old": TEXT})]:
+        again = Memory("two")
+        again.texts = {"/old": TEXT}
+        reader = start(of=again)
+        reader.look(notes)
+        assert texts == again.texts
+        again.number = stored
+        reader.stored()
+        reader.end()
+
+
+def test_a_look_that_was_broken_off_is_not_the_whole(
+    home: Paths, notes: Path, start: Start
+) -> None:
+    """Something was forgotten meanwhile; what is not told yet is not gone."""
+    tree(notes, {f"{number}.md": TEXT for number in range(300)})
+    known = Memory("two")
+    known.texts = {f"{notes}/{number}.md": TEXT for number in range(300)}
+
+    def forget(message: FromReader) -> None:
+        if isinstance(message, Saved) and message.number == 1:
+            Forgotten.load(home).add(notes / "7.md")
+
+    Forgotten.load(home).add(notes / "nothing")
+    start(of=known, before=forget).look(notes)
+    assert {f"{notes}/{number}.md" for number in range(300) if number != 7} == set(known.texts)
+
+
+def test_no_folders_at_all_are_told_completely(start: Start, memory: Memory) -> None:
+    """What is held of folders that were named once is gone."""
+    memory.texts = {"/old": "text"}
+    start().look()
+    assert (memory.n_anew, memory.texts) == (1, {})
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all, but text", None])

@@ -3,9 +3,11 @@
 import errno
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from afterword_daemon import protocol
 from afterword_daemon.watching.watcher import Hint, Lost, Refused
 from afterword_trainer import corpus
 from afterword_trainer.forgotten import Forgotten
@@ -30,6 +33,12 @@ DIE = (
     "import os; from afterword_trainer import corpus; read = corpus.read",
     "corpus.read = lambda found, rules:"
     " os._exit(9) if found.path.endswith('poison.md') else read(found, rules)",
+)
+# In a name space of its own a process may lower what the kernel grants it.
+FEW_WATCHES = (
+    "import ctypes, os; uid = os.getuid(); ctypes.CDLL(None).unshare(0x10000000)",
+    "open('/proc/self/uid_map', 'w').write(f'{uid} {uid} 1')",
+    "open('/proc/sys/user/max_inotify_watches', 'w').write('3')",
 )
 
 
@@ -238,6 +247,38 @@ def test_where_the_system_refuses_it_scans(
     assert memory.n_folders == 1
 
 
+def test_where_the_kernel_refuses_it_scans(spawn: Spawn, notes: Path, memory: Memory) -> None:
+    """The real one, at the fourth folder; what changes is found all the same."""
+    if subprocess.run(
+        [sys.executable, "-c", "\n".join(FEW_WATCHES)], capture_output=True
+    ).returncode:
+        pytest.skip("the kernel gives no name space of its own")
+    texts = fill(notes, 80)
+    long_ago(notes)
+    reader = spawn(*odd(*FEW_WATCHES))
+    reader.look(notes)
+    assert texts == memory.texts
+    assert memory.folders[str(notes)].mode == "scanning"
+    assert "sudo sysctl fs.inotify.max_user_watches" in memory.folders[str(notes)].detail
+    (notes / "3/60.md").write_text("later")
+    reader.rescan()
+    reader.hear_texts({**texts, f"{notes}/3/60.md": "later"})
+
+
+def test_all_folders_share_one_watcher(
+    notes: Path, tmp_path: Path, start: Start, memory: Memory
+) -> None:
+    """The system grants few of them."""
+    few, started = Few(1000), []
+    reader = start(start_watcher=lambda *told: started.append(1) or few.start(*told))
+    for name in ("letters", "diary"):
+        fill(tmp_path / name, 40)
+    reader.look(notes, tmp_path / "letters")
+    reader.look(notes, tmp_path / "letters", tmp_path / "diary")
+    assert started == [1]
+    assert len(few.watched) == 1 + 3 + 3
+
+
 def test_half_of_what_a_user_may_watch_is_left(notes: Path, start: Start, memory: Memory) -> None:
     """For editors; so too many folders are scanned."""
     fill(notes, 80)
@@ -295,6 +336,28 @@ def test_what_cannot_be_listed_is_not_gone(
     reader.hear_texts(texts)
 
 
+def test_what_has_no_status_is_not_gone(
+    notes: Path, start: Start, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that lists its names, and fails at a file and at a folder."""
+    texts = fill(notes, 60)
+    long_ago(notes)
+    reader = start()
+    reader.look(notes)
+    stat = os.stat
+
+    def ill(path: str, **options: object) -> os.stat_result:
+        if path in ("2", "0.md") and "dir_fd" in options:
+            raise OSError(errno.EIO, "Input/output error")
+        return stat(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", ill)
+    reader.rescan()
+    monkeypatch.undo()
+    assert texts == memory.texts
+    assert "gone" not in dict(memory.log)
+
+
 class Told(Few):
     """A watcher that has only the hints that it is told to give."""
 
@@ -314,6 +377,31 @@ def test_a_name_counts_as_it_is_listed(notes: Path, start: Start, memory: Memory
     (notes / "Letter.md").write_text(TEXT)
     told.hint(str(notes), "LETTER.MD")
     reader.hear_texts({f"{notes}/Letter.md": TEXT})
+
+
+@pytest.mark.parametrize("large", [1000, 0])
+def test_other_capitals_are_another_name(
+    large: int, notes: Path, start: Start, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the old one finds the file too, and is not listed; hints have whatever was typed."""
+    monkeypatch.setattr("afterword_daemon.watching.folders.LARGE", large)
+    listdir = os.listdir
+    old, new = notes / "Letter.md", notes / "LETTER.md"
+    old.write_text(TEXT)
+    long_ago(notes)
+    told = Told()
+    reader = start(start_watcher=told.start)
+    reader.look(notes)
+    monkeypatch.setattr(os, "listdir", lambda at: [one for one in listdir(at) if one != old.name])
+    new.hardlink_to(old)
+    for path in (old, new):
+        told.hint(str(notes), path.name)
+    reader.hear_texts({str(new): TEXT})
+    new.write_text("later")
+    told.hint(str(notes), "letter.MD")
+    reader.hear_texts({str(new): "later"})
+    saved = ("saved", str(new))
+    assert [("saved", str(old)), ("gone", str(old)), saved, saved] == memory.log
 
 
 def test_a_name_that_is_gone_for_a_moment_is_not_forgotten(
@@ -338,7 +426,7 @@ def test_a_name_that_is_gone_for_a_moment_is_not_forgotten(
 
 
 def test_a_mount_that_goes_and_comes_back(
-    notes: Path, start: Start, memory: Memory, mounted: Callable[[Path], None]
+    notes: Path, start: Start, memory: Memory, mounted: Callable[..., None]
 ) -> None:
     """What is on it is kept while it is away, and nothing is told twice."""
     mounted(notes / "usb")
@@ -359,21 +447,119 @@ def test_a_mount_that_goes_and_comes_back(
     reader.hear_texts({**texts, f"{notes}/usb/0/0.md": "later"})
 
 
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_a_mount_that_goes_while_it_is_looked_at(
+    moment: str,
+    notes: Path,
+    start: Start,
+    memory: Memory,
+    mounted: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before the k-th folder is listed or while it is, for each: nothing is forgotten."""
+    mounted(notes / "usb")
+    texts = {**fill(notes / "usb", 60), **fill(notes / "disk", 20)}
+    long_ago(notes)
+    reader = start()
+    reader.look(notes)
+    before, whole, left = [*memory.log], corpus.listed, 0
+    away = notes.with_name("away")
+    away.mkdir()
+
+    def take_away() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            subprocess.run(["mount", "--move", notes / "usb", away], check=True)
+
+    @contextmanager
+    def listed(folder: corpus.Folder, rules: corpus.Rules) -> Iterator[corpus.Listing]:
+        if moment == "before":
+            take_away()
+        with whole(folder, rules) as listing:
+            if moment == "while":
+                take_away()
+            yield listing
+
+    monkeypatch.setattr(corpus, "listed", listed)
+    for k in range(1, 8):
+        left = k
+        reader.rescan()
+        subprocess.run(["mount", "--move", away, notes / "usb"], check=True)
+        reader.rescan()
+        assert before == memory.log
+    (notes / "usb/0/0.md").write_text("later")
+    reader.hear_texts({**texts, f"{notes}/usb/0/0.md": "later"})
+
+
+def test_a_folder_that_is_mounted_twice_is_one(
+    notes: Path, tmp_path: Path, start: Start, memory: Memory, mounted: Callable[..., None]
+) -> None:
+    """As it is by a link."""
+    texts = fill(notes, 5)
+    long_ago(notes)
+    mounted(tmp_path / "again", "--bind", str(notes))
+    start().look(notes, tmp_path / "again")
+    assert texts == memory.texts
+
+
 @pytest.fixture
-def mounted() -> Iterator[Callable[[Path], None]]:
-    """Mount a disk in memory somewhere, where that is allowed."""
+def mounted() -> Iterator[Callable[..., None]]:
+    """Mount a disk in memory somewhere, or something else, where that is allowed."""
     places: list[Path] = []
 
-    def mount(place: Path) -> None:
+    def mount(place: Path, *what: str) -> None:
         place.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "none", place], capture_output=True)
-        if done.returncode:
+        command = ["mount", *(what or ("-t", "tmpfs", "none")), str(place)]
+        if subprocess.run(command, capture_output=True).returncode:
             pytest.skip("only root may mount")
         places.append(place)
 
     yield mount
     for place in places:
         subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_whatever_is_opened_lies_in_the_folder(
+    spawn: Spawn, home: Paths, notes: Path, tmp_path: Path, memory: Memory
+) -> None:
+    """Every call that opens something, as the kernel sees it: never what a link leads to."""
+    outside, trace = tmp_path / "outside", tmp_path / "trace"
+    fill(outside, 20)
+    texts = fill(notes, 20)
+    long_ago(tmp_path)
+    opens = "trace=open,openat,openat2,creat,execve,open_by_handle_at"
+    reader = spawn(under=("strace", "-D", "-f", "-y", "-qq", "-e", opens, "-o", str(trace)))
+    reader.look(notes)
+    (notes / "link.md").symlink_to(outside / "0/0.md")
+    (notes / "folder").symlink_to(outside / "0")
+    (notes / "0/0.md").rename(notes / "0/moved.md")
+    (notes / "0/0.md").symlink_to(outside / "0/0.md")
+    (notes / "up").symlink_to(tmp_path)
+    reader.hear_of(notes / "z.md")
+    reader.rescan()
+    (notes / "0").rename(tmp_path / "aside")
+    (notes / "0").symlink_to(outside / "0")
+    texts = {f"{notes}/z.md": memory.texts[f"{notes}/z.md"]}
+    reader.hear_texts(texts)
+    reader.end()
+
+    opened = re.findall(r" = \d+<(.*?)>", trace.read_text(errors="replace"))
+    within = opened[opened.index(str(notes)) :]
+    assert f"{notes}/z.md" in within
+    modules = [str(Path(module.__file__).parent) for module in (corpus, protocol)]
+    programs = (
+        sys.prefix,
+        sys.base_prefix,
+        "/usr/",
+        "/lib",
+        "/etc/ld.so.cache",
+        "/proc/",
+        *modules,
+    )
+    ours = (f"{notes}/", f"{home.data}/", *programs)
+    assert {path for path in within if not path.startswith(ours)} <= {str(notes), str(home.data)}
 
 
 def test_it_reads_nothing_while_it_cannot_tell_what_was_forgotten(

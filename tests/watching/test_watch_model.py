@@ -188,17 +188,34 @@ class Watching(RuleBasedStateMachine):
             shutil.rmtree(target)
 
 
-def _case(examples: int, steps: int) -> type:
-    case = Watching.TestCase
+class WatchingLarge(Watching):
+    """The same where every folder counts as a large one, of which only what is hinted is judged."""
+
+    def __init__(self) -> None:
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr("afterword_daemon.watching.folders.LARGE", 0)
+        super().__init__()
+
+    def teardown(self) -> None:
+        super().teardown()
+        self._patch.undo()
+
+
+def _case(machine: type[Watching], examples: int, steps: int) -> type:
+    case = machine.TestCase
     case.settings = settings(
         max_examples=examples,
         stateful_step_count=steps,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     return case
 
 
 @pytest.mark.slow
-class TestWatchModel(_case(100, 40)):  # type: ignore[misc]
+class TestWatchModel(_case(Watching, 100, 40)):  # type: ignore[misc]
     """The daemon holds what a fresh scan finds."""
+
+
+@pytest.mark.slow
+class TestWatchModelLarge(_case(WatchingLarge, 60, 40)):  # type: ignore[misc]
+    """Also of large folders."""

@@ -146,6 +146,8 @@ class Listing:
     names: frozenset[str]
     refused: Skipped | None  # why nothing in it is learned; then there are no items
     items: Iterator[Folder | Found | Skipped]  # by name, while it is listed
+    # Those of some names, for whoever knows what has changed in a folder of very many.
+    among: Callable[[Collection[str]], Iterator[Folder | Found | Skipped]]
 
 
 Roots = Iterable[str | os.PathLike[str]]  # files and folders that the user names
@@ -216,12 +218,17 @@ def listed(folder: Folder, rules: Rules) -> Iterator[Listing]:
         refused = _folder_refused(folder, names, rules)
         if not refused:
             folder = _told_by_listing(folder, names)
+
+        def among(some: Collection[str]) -> Iterator[Folder | Found | Skipped]:
+            return iter(()) if refused else _judged_entries(descriptor, some, folder, rules)
+
         yield Listing(
             folder=folder,
             identity=identity,
             names=names,
             refused=refused,
-            items=iter(()) if refused else _judged_entries(descriptor, names, folder, rules),
+            items=among(names),
+            among=lambda some: among(names.intersection(some)),
         )
     finally:
         os.close(descriptor)

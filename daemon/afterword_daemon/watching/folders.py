@@ -1,17 +1,19 @@
 """The watched folders: listed, compared with the index, and what of them is there at all.
 
 A scan lists everything; a look only the folders that a hint is about, and what is new below them.
-Both do the same with each: watch it, list it, mark in the index what changed or is gone. Nothing
-is gone unless the folder that it lay in was listed. Knows names, times and mounts; opens no file,
-and tells nobody.
+Both do the same with each: watch it, list it, mark in the index what changed or is gone; of a very
+large folder a look judges only the names that were hinted, and leaves the others to the scan.
+Nothing is gone unless the folder that it lay in was listed. Knows names, times and mounts; opens
+no file, and tells nobody.
 """
 
 import errno
 import os
 import random
 import time
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +24,7 @@ from afterword_trainer.paths import Paths
 
 from afterword_daemon.watching import places, watcher
 from afterword_daemon.watching.hints import Hints
-from afterword_daemon.watching.index import Index, device_of, key_of
+from afterword_daemon.watching.index import Index, Known, Row, identity_of, key_of
 from afterword_daemon.watching.messages import Mode
 from afterword_daemon.watching.watcher import Refused, Watcher
 
@@ -31,6 +33,9 @@ SCAN_S: Final = 720.0  # with its jitter at most a quarter of an hour
 SCAN_WATCHED_S: Final = 3600.0
 AWAY_S: Final = 30.0  # one look at whether a folder is back
 _SPREAD: Final = (0.75, 1.25)  # so that nothing happens at the same time everywhere
+# Names in a folder, from which on a look judges only those that were hinted: with 50,000 that takes
+# a fiftieth of the second that all of them do. With fewer than these nobody would notice.
+LARGE: Final = 1000
 
 
 @dataclass(slots=True)
@@ -75,6 +80,7 @@ class Folders:
         self._our_identities: frozenset[tuple[int, int]] = frozenset()
         self._known: dict[str, corpus.Folder] = {}  # as the listing of the folder above had them
         self._skipped: dict[str, int] = {}  # in each of those
+        self._large: dict[str, corpus.Folder] = {}  # as their own last full listing had them
         self.roots: list[Root] = []
         self.rules = Rules()
 
@@ -82,10 +88,10 @@ class Folders:
 
     def name(self, folders: Iterable[str], rules: Rules, index: Index) -> None:
         """From now on it is these; of others nothing is known any more."""
-        real: dict[str, str] = {}
+        real: dict[object, str] = {}
         for folder in folders:
             path = os.path.abspath(folder)  # noqa: PTH100 - keeps links' names
-            real.setdefault(os.path.realpath(path), path)
+            real.setdefault(_place(path), path)
         before = {root.path for root in self.roots}
         # Of two that lie in each other the inner one comes first, so that its files are its own.
         self.roots = [Root(path) for path in sorted(real.values(), key=len, reverse=True)]
@@ -136,7 +142,8 @@ class Folders:
             self._drop(root.path, index)
             _be(root, "missing", "it was forgotten; to undo that: trainer learn PATH")
         else:
-            self._visit([corpus.top(root.path, self.rules)], index, forgotten, deep=True)
+            top = corpus.top(root.path, self.rules)
+            self._visit(top, _Sight(index, forgotten), deep=True)
         every_s = SCAN_WATCHED_S if root.mode == "events" else root.every_s or AWAY_S
         if root.mode == "events" and watcher.LOSES_EVENTS:
             every_s = SCAN_S
@@ -146,6 +153,7 @@ class Folders:
         self, hinted: Mapping[str, Collection[str]], index: Index, forgotten: Forgotten
     ) -> None:
         """List folders again about which there were hints, and what is new below them."""
+        sight = _Sight(index, forgotten, hinted)
         for path, names in hinted.items():
             root = self._root_of(path)
             if root is None:
@@ -153,46 +161,31 @@ class Folders:
             if path == root.path and ("" in names or root.mode not in ("events", "scanning")):
                 self.scan(root, index, forgotten)
             elif folder := self._known.get(path):
-                self._visit([folder], index, forgotten, deep=False, due=(path, names))
+                self._visit(folder, sight, deep=False)
 
-    def _visit(
-        self,
-        stack: list[corpus.Folder],
-        index: Index,
-        forgotten: Forgotten,
-        *,
-        deep: bool,
-        due: tuple[str, Collection[str]] = ("", ()),
-    ) -> None:
-        """List folders, and those in them: all of them, or those that are new or judged anew."""
+    def _visit(self, folder: corpus.Folder, sight: "_Sight", *, deep: bool) -> None:
+        """List a folder, and those in it: all of them, or those that are new or judged anew."""
+        stack, whole = [folder], deep
         while stack:
             self._check()
-            folder = stack.pop()
-            names = due[1] if folder.path == due[0] else ()
-            for inner in self._list(folder, index, forgotten, names):
+            for inner in self._list(stack.pop(), sight, whole=whole):
                 if deep or self._known.get(inner.path) != inner:
                     stack.append(inner)
+            whole = True
         for root in self.roots:
             if root.mode == "events" and (root.unwatched or root.shares):
                 _be(root, "scanning", f"{root.unwatched or _SHARES}; {_SCANNED}")
 
     def _list(
-        self,
-        folder: corpus.Folder,
-        index: Index,
-        forgotten: Forgotten,
-        due: Collection[str],
-    ) -> list[corpus.Folder]:
-        """Mark what changed in one folder; the folders in it that may be listed.
-
-        `due` names files that have waited long enough.
-        """
+        self, folder: corpus.Folder, sight: "_Sight", *, whole: bool
+    ) -> Collection[corpus.Folder]:
+        """Mark what changed in one folder; the folders in it that may be listed."""
         root = self._root_of(folder.path)
         assert root is not None
         self._watch(folder.path, root)  # first: what changes from now on is seen, here or there
         try:
             with corpus.listed(folder, self.rules) as listing:
-                return self._compare(folder, root, listing, index, forgotten, due)
+                return self._compare(folder, root, listing, sight, whole=whole)
         except OSError as error:
             self._unlisted(folder, root, error)
             return []
@@ -202,17 +195,18 @@ class Folders:
         folder: corpus.Folder,
         root: Root,
         listing: Listing,
-        index: Index,
-        forgotten: Forgotten,
-        due: Collection[str],
-    ) -> list[corpus.Folder]:
+        sight: "_Sight",
+        *,
+        whole: bool,
+    ) -> Collection[corpus.Folder]:
         """Mark what changed between the index and a listing; the folders in it."""
+        index = sight.index
         known = index.folder(folder.path)
-        rows = index.rows(known[0]) if known else {}
-        inner_before = index.inner_folders(known[0]) if known else []
+        part = None if whole or known is None else self._part(listing, known, sight)
+        rows, inner_before = _before(index, known, part)
         live = {name for name, row in rows.items() if not row.gone}
         before = {*map(os.fsdecode, live), *map(_name, inner_before)}
-        if known and _is_away(listing, known[1], before):
+        if known and _is_away(listing, known.identity, before):
             if folder.named:
                 _be(root, "away", _AWAY)
             self._skipped[folder.path] = 1
@@ -222,48 +216,90 @@ class Folders:
             _be(root, "events", "")
         self._known[folder.path] = folder
         above = None if folder.named else os.path.dirname(folder.path)  # noqa: PTH120
-        number = index.put_folder(folder.path, above, device_of(listing.identity))
+        number = index.put_folder(folder.path, above, listing.identity)
 
         n_skipped = int(listing.refused is not None)
         inner: dict[str, corpus.Folder] = {}
         held: set[str] = set()
-        for item in listing.items:
+        for item in listing.items if part is None else listing.among(part):
             match item:
-                case corpus.Folder() if self._may_enter(item, forgotten):
+                case corpus.Folder() if self._may_enter(item, sight.forgotten):
                     inner[item.path] = item
                     if item.identity and item.identity[0] != listing.identity[0]:
                         root.shares |= places.shared(item.path) is not None
-                case Found() if _is_own(item) and not forgotten.holds(item.file):
+                case Found() if _is_own(item) and not sight.forgotten.holds(item.file):
                     name = os.fsencode(_name(item.file))
                     live.discard(name)
-                    row = rows.get(name)
-                    same = row and not row.gone and row.key == key_of(_status(item))
-                    if same and not (row and row.racy):
-                        continue
-                    if self._waits(folder.path, item, name_due=_name(item.file) in due):
-                        continue
-                    index.put(number, name, _status(item))
-                    if _status(item).st_nlink > 1 and not same:
-                        for other, its_name in index.linked(number, name):
-                            self._hints.hint(other, os.fsdecode(its_name))
+                    self._see(item, number, folder.path, rows.get(name), sight)
                 case Skipped(reason="unreadable"):  # the disk is ill: nobody knows
                     held.add(_name(item.path))
                     n_skipped += 1
                 case _:
                     n_skipped += 1
-        self._skipped[folder.path] = n_skipped
+        if part is None:
+            self._skipped[folder.path] = n_skipped
+            self._large.pop(folder.path, None)
+            if len(listing.names) >= LARGE and not listing.refused:
+                self._large[folder.path] = listing.folder
+        self._gone(
+            folder.path,
+            number,
+            [name for name in live if _shown(name) not in held],
+            [
+                path
+                for path in inner_before
+                if path not in inner and _shown(os.fsencode(_name(path))) not in held
+            ],
+            index,
+        )
+        return inner.values()
 
-        gone = [
-            name
-            for name in live  # and not there any more
-            if name.decode("utf-8", "replace") not in held
-            and not self._hints.waits(folder.path, os.fsdecode(name))
-        ]
-        index.gone(number, gone)
-        for path in inner_before:
-            if path not in inner and not self._hints.waits(folder.path, _name(path)):
+    def _part(self, listing: Listing, known: Known, sight: "_Sight") -> Collection[str] | None:
+        """Of a large folder the names that a hint is about; None: all are to be judged."""
+        folder = listing.folder
+        names = sight.due.get(folder.path, ())
+        # An ignore file in it may have changed, or another folder have taken its place.
+        if "" in names or listing.refused or self._large.get(folder.path) != folder:
+            return None
+        if known.identity != identity_of(listing.identity):
+            return None
+        # A hint may spell a name otherwise than the folder does.
+        folded = {*map(_folded, names)}
+        return {*names, *(name for name in listing.names if _folded(name) in folded)}
+
+    def _see(
+        self, found: Found, number: int, folder: str, row: Row | None, sight: "_Sight"
+    ) -> None:
+        """Mark a file that is there, if it is new or has changed since `row` was."""
+        name, status = _name(found.file), _status(found)
+        same = row and not row.gone and row.key == key_of(status)
+        if same and not (row and row.racy):
+            return
+        if self._waits(folder, found, name_due=name in sight.due.get(folder, ())):
+            return
+        sight.index.put(number, os.fsencode(name), status)
+        if status.st_nlink > 1 and not same:
+            for other, its_name in sight.index.linked(number, os.fsencode(name)):
+                self._hints.hint(other, os.fsdecode(its_name))
+
+    def _gone(
+        self,
+        folder: str,
+        number: int,
+        names: Collection[bytes],
+        inner: Collection[str],
+        index: Index,
+    ) -> None:
+        """Mark files and folders that were in a folder and are not there any more.
+
+        Unless a hint waits: an editor may have moved one away for a moment.
+        """
+        index.gone(
+            number, [name for name in names if not self._hints.waits(folder, os.fsdecode(name))]
+        )
+        for path in inner:
+            if not self._hints.waits(folder, _name(path)):
                 self._drop(path, index)
-        return [*inner.values()]
 
     def _waits(self, folder: str, found: Found, *, name_due: bool) -> bool:
         """Whether a changed file is to be read later, as it may still be written to."""
@@ -323,8 +359,8 @@ class Folders:
         """A folder is no longer there, or not to be learned from, and all that is in it."""
         for gone in {*index.drop_folder(path), path}:
             self._unwatch(gone)
-            self._known.pop(gone, None)
-            self._skipped.pop(gone, None)
+            for known in (self._known, self._skipped, self._large):
+                known.pop(gone, None)
 
     # -- watches -------------------------------------------------------------------------------
 
@@ -367,18 +403,41 @@ _TOO_MANY = (
 )
 
 
-def _is_away(listing: Listing, device: int, before: Collection[str]) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What all the folders of one look are compared with."""
+
+    index: Index
+    forgotten: Forgotten
+    # Folders about which there were hints, and of each the names that have waited long enough.
+    due: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+def _before(
+    index: Index, known: Known | None, part: Collection[str] | None
+) -> tuple[dict[bytes, Row], list[str]]:
+    """What was in a folder, or which of these names: its files, and the paths of its folders."""
+    if known is None:
+        return {}, []
+    if part is None:
+        return index.rows(known.id), index.inner_folders(known.id)
+    inner = [path for path in index.inner_folders(known.id) if _name(path) in part]
+    return index.rows(known.id, [*map(os.fsencode, part)]), inner
+
+
+def _is_away(listing: Listing, identity: tuple[int, int], before: Collection[str]) -> bool:
     """Whether something else has taken the place of a folder that had these names.
 
-    An empty one that the user named tells of a disk that is not there, more likely than of
-    somebody who deleted everything; so does another device without any name from before. The
-    number of a device alone may change whenever the machine starts.
+    An empty one that the user named, and that is not the one from before, tells of a disk that is
+    not there; so does another device without any name from before. The number of a device alone
+    may change whenever the machine starts.
     """
-    if not before:
+    now = identity_of(listing.identity)
+    if not before or now == identity:
         return False
     if not listing.names and listing.folder.named:
         return True
-    return device_of(listing.identity) != device and listing.names.isdisjoint(before)
+    return now[0] != identity[0] and listing.names.isdisjoint(before)
 
 
 def _be(root: Root, mode: Mode, detail: str) -> None:
@@ -389,8 +448,29 @@ def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
+def _place(path: str) -> object:
+    """The same for a folder by whatever name: a link, a second mount, other capitals."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
+
+
+def _shown(name: bytes) -> str:
+    """A name as `corpus` shows it."""
+    return name.decode("utf-8", "replace")
+
+
+def _folded(name: str) -> str:
+    """What all spellings of a name have in common, where a system takes them for one."""
+    return (
+        name if name.isascii() and name.islower() else unicodedata.normalize("NFC", name.casefold())
+    )
 
 
 def _status(found: Found) -> os.stat_result:

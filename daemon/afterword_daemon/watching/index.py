@@ -13,7 +13,7 @@ is the digest of the text that was last counted as new, whatever memory there is
 import os
 import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +22,23 @@ from typing import Final
 from afterword_trainer import durable
 from afterword_trainer.durable import StateError
 
-VERSION: Final = 2  # raise it with any change of the tables; another one is made anew
+VERSION: Final = 3  # raise it with any change of the tables; another one is made anew
 WAIT_S: Final = 5.0  # for a reader before this one, which has a second to end
 MOST_TRIES: Final = 2  # deaths of a reader at a file until it is left alone
 
 _TABLES: Final = """
-create table about(version integer, memory text);
+create table about(
+    version integer,
+    memory text             -- id of the one that was told all that is here; '' none yet
+);
 create table folders(
     id integer primary key,
     path blob unique,
     above integer,          -- id of the folder that it lies in; null: one that the user names
     root integer,           -- id of the one that the user names
-    device integer          -- see `device_of`
-    -- All three are -1 once it is no longer there, and the daemon has files in it to forget.
+    device integer,         -- see `identity_of`
+    inode integer
+    -- All four are -1 once it is no longer there, and the daemon has files in it to forget.
 );
 create index inner_folders on folders(above);
 create table files(
@@ -60,6 +64,14 @@ create index due_files on files(mtime) where due;
 create index owed_files on files(number) where not sure;
 create index linked_files on files(inode) where inode is not null;
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A folder as it was when it was listed last."""
+
+    id: int
+    identity: tuple[int, int]  # see `identity_of`
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +123,9 @@ def key_of(status: os.stat_result) -> bytes:
     )
 
 
-def device_of(identity: tuple[int, int]) -> int:
-    """The device of a (device, inode), as the index has it: SQLite's integers are signed."""
-    return identity[0] & _I63
+def identity_of(identity: tuple[int, int]) -> tuple[int, int]:
+    """A (device, inode) as the index has it: SQLite's integers are signed."""
+    return identity[0] & _I63, identity[1] & _I63
 
 
 class Index:
@@ -123,7 +135,8 @@ class Index:
         """The index at `path`, of the daemon's memory of that id."""
         durable.make_folder(path.parent)
         self._path = path
-        self.is_new = False  # nothing is known of what the memory holds
+        self._memory = memory
+        self.is_new = False  # nothing is known of what the memory holds, until `adopt`
         try:
             self._open()
         except sqlite3.OperationalError:
@@ -134,7 +147,7 @@ class Index:
             self._open()
         if self._about()[1] != memory:
             self.is_new = True
-            self._db.execute("update about set memory = ?", (memory,))
+            self._db.execute("update about set memory = ''")
             self._db.execute("delete from files where gone")
             self._db.execute("delete from folders where above = -1")
             self._db.execute(
@@ -180,6 +193,15 @@ class Index:
         self._db.execute("commit")
         self._db.execute("begin immediate")
 
+    def adopt(self) -> None:
+        """The memory holds what it was told, and nothing else: a reader to come may believe it.
+
+        Not sooner. Who dies in between leaves a memory with files in it that nobody would name.
+        """
+        self._db.execute("update about set memory = ?", (self._memory,))
+        self.is_new = False
+        self.commit()
+
     def rest(self) -> None:
         """Commit, and leave nothing in the journal: for a while nothing will happen."""
         self._db.execute("commit")
@@ -193,28 +215,29 @@ class Index:
 
     # -- folders -------------------------------------------------------------------------------
 
-    def folder(self, path: str) -> tuple[int, int] | None:
-        """Id and device of a folder that is known; -1 for one that is no longer there."""
+    def folder(self, path: str) -> Known | None:
+        """A folder that is known; of -1 in all if it is no longer there."""
         found = self._db.execute(
-            "select id, device from folders where path = ?", (os.fsencode(path),)
+            "select id, device, inode from folders where path = ?", (os.fsencode(path),)
         ).fetchone()
-        return (int(found[0]), int(found[1])) if found else None
+        return Known(found[0], (found[1], found[2])) if found else None
 
-    def put_folder(self, path: str, above: str | None, device: int) -> int:
+    def put_folder(self, path: str, above: str | None, identity: tuple[int, int]) -> int:
         """Know a folder, in the one `above` which is known; its id."""
         name, outer = os.fsencode(path), None if above is None else os.fsencode(above)
         known = self._db.execute(
-            "select id, above is null from folders where path = ? and device = ?", (name, device)
+            "select id, above is null from folders where path = ? and device = ? and inode = ?",
+            (name, *identity_of(identity)),
         ).fetchone()
         if known and bool(known[1]) == (outer is None):
             return int(known[0])
         self._db.execute(
-            "insert into folders(path, above, root, device) values(?1,"
+            "insert into folders(path, above, root, device, inode) values(?1,"
             " (select id from folders where path = ?2),"
-            " (select root from folders where path = ?2), ?3)"
+            " (select root from folders where path = ?2), ?3, ?4)"
             " on conflict(path) do update set above = excluded.above, root = excluded.root,"
-            " device = excluded.device",
-            (name, outer, device),
+            " device = excluded.device, inode = excluded.inode",
+            (name, outer, *identity_of(identity)),
         )
         (number,) = self._db.execute("select id from folders where path = ?", (name,)).fetchone()
         if outer is None:
@@ -240,7 +263,8 @@ class Index:
         for folder, _ in found:
             self._gone("folder = ?", (folder,))
             self._db.execute(
-                "update folders set above = -1, root = -1, device = -1 where id = ?", (folder,)
+                "update folders set above = -1, root = -1, device = -1, inode = -1 where id = ?",
+                (folder,),
             )
             self._forget_folder(folder)
         return [os.fsdecode(inner) for _, inner in found]
@@ -254,10 +278,16 @@ class Index:
 
     # -- files ---------------------------------------------------------------------------------
 
-    def rows(self, folder: int) -> dict[bytes, Row]:
-        """What is known in one folder, by name."""
-        found = self._db.execute(
-            "select name, key, racy, due, gone from files where folder = ?", (folder,)
+    def rows(self, folder: int, names: Collection[bytes] | None = None) -> dict[bytes, Row]:
+        """What is known in one folder, by name; of these names, if any are given."""
+        which = "" if names is None else " and name = ?"
+        found = (
+            row
+            for name in ([()] if names is None else [(name,) for name in names])
+            for row in self._db.execute(
+                f"select name, key, racy, due, gone from files where folder = ?{which}",
+                (folder, *name),
+            )
         )
         return {
             name: Row(key, bool(racy), bool(due), bool(gone))

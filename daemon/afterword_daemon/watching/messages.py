@@ -73,7 +73,8 @@ class Anew(_Message, frozen=True, kw_only=True):
 
     All that is to be remembered is told again. What the memory still holds of a folder, and was
     not told until `Settled`, is no longer there, and to be forgotten; but not in a folder that is
-    "away" or "missing", of which nobody knows.
+    "away" or "missing", of which nobody knows. If either end dies before a `Stored` that covers
+    all of it, the next reader begins anew too.
     """
 
 

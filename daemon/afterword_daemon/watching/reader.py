@@ -84,6 +84,8 @@ class Reader:
         self._forgotten: Forgotten | None = None
         self._look: Look | None = None
         self._number = 0  # of the last Saved or Gone
+        # The same when all was told of an index that began anew; None: it did not, or not yet.
+        self._whole: int | None = None
         self._told: dict[str, Folder] = {}
         self._everything = False  # everything is to be looked at
         self._everything_from = 0.0  # not before this time
@@ -180,6 +182,9 @@ class Reader:
             case Stored():
                 if self._index:
                     self._index.stored(message.number)
+                    if self._whole is not None and message.number >= self._whole:
+                        self._index.adopt()
+                        self._whole = None
                     self._index.rest()
             case Rescan():
                 self._everything, self._everything_from = True, 0.0
@@ -193,6 +198,7 @@ class Reader:
         self._look = look
         if self._index is None:
             self._index = Index(self._paths.data / INDEX, look.memory)
+            self._whole = None
             if self._index.is_new:
                 self._send(Anew())
         self._hints.quiet_s = look.quiet_s
@@ -234,11 +240,15 @@ class Reader:
         first = self._number
         self._tell_gone(index)
         characters = self._tell_saved(index)
-        if roots or self._number > first:
+        if characters is None:
+            return
+        if roots or everything or self._number > first:
             self._tell_folders()
             files = sum(folder.files for folder in self._told.values())
             changed = self._number - first
             self._send(Settled(files=files, changed=changed, characters=characters))
+            if index.is_new and self._whole is None:
+                self._whole = self._number
         index.rest()
 
     def _tell_folders(self) -> None:
@@ -263,13 +273,16 @@ class Reader:
                 self._number += 1
                 self._send(Gone(number=self._number, path=_sayable_path(path)))
 
-    def _tell_saved(self, index: Index) -> int:
-        """Read what is due, portion by portion; the characters that were told."""
+    def _tell_saved(self, index: Index) -> int | None:
+        """Read what is due, portion by portion; the characters that were told.
+
+        None if it was broken off: the next pass goes on with it.
+        """
         characters = 0
         while files := index.due(MOST_FILES, MOST_BYTES):
             if self._load_forgotten()[1]:  # some of these may be among it; the next pass knows
                 self._everything, self._everything_from = True, 0.0
-                break
+                return None
             index.begin(files)
             messages: list[Saved | Gone] = []
             done: list[Done] = []
