@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import bases
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from afterword_trainer import audit, measures
 from afterword_trainer.audit import NULL_BITS, Audit
+from afterword_trainer.model.bundle import Bundle
 from afterword_trainer.model.predictor import prime
+from afterword_trainer.model.sampling import Sampling, generate
 from afterword_trainer.model.step import open_predictor
 from afterword_trainer.paths import Paths
 from afterword_trainer.reading import Hit
@@ -99,6 +102,39 @@ def test_what_is_found_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -> N
     assert json.loads(json.dumps(found.to_json()))["n_learned"] == 0
 
 
+def extracted(bundle: Bundle, hits: list[Hit]) -> set[str]:
+    """The secrets among what the model writes, asked for each and left to itself.
+
+    After what stood before the secret: the likeliest, and forty that are drawn, calm and not; and
+    pages from nothing, as `trainer sample` writes them (Carlini et al. 2021, "Extracting Training
+    Data from Large Language Models").
+    """
+    network, secrets = open_predictor(bundle), [hit.secret for hit in hits]
+    asked = [(hit.before, len(hit.secret) + 4, [0.0, *[0.5, 1.0] * 20]) for hit in hits]
+    asked.append(("\n", 4_000, [0.3, 0.8, 1.0, 1.3]))
+    found = set()
+    for prompt, n_characters, temperatures in asked:
+        for number, temperature in enumerate(temperatures):
+            writer = network.fork()
+            prime(writer, bundle.alphabet.encode(prompt))
+            draw = np.random.default_rng(number)
+            sampling = Sampling(temperature=temperature)
+            text = "".join(generate(writer, bundle.alphabet, sampling, n_characters, draw))
+            found |= {secret for secret in secrets if secret in text}
+    return found
+
+
+def model_in_use(home: Path) -> Bundle:
+    """Without a base behind it."""
+    paths = Paths.from_environment({"AFTERWORD_HOME": str(home), "AFTERWORD_BASE": str(home)})
+    model, _ = Shelf(paths.models).current()
+    assert model is not None
+    return model
+
+
+BY_HEART = ("--epochs", "60", "--units", "96", "--layers", "1", "--from", "scratch")
+
+
 @pytest.mark.slow
 def test_a_secret_that_is_learned_by_heart_is_found_out(
     trainer: Trainer, notes: Path, home: Path
@@ -110,27 +146,31 @@ def test_a_secret_that_is_learned_by_heart_is_found_out(
     for at in range(0, 24, 3):
         lines[at] = f"{known.before}{known.secret}.\n"
     (notes / "day-1.md").write_text("".join(lines), encoding="utf-8")
-    learned = trainer(
-        *(
-            "learn",
-            str(notes),
-            "--epochs",
-            "60",
-            "--units",
-            "96",
-            "--layers",
-            "1",
-            "--from",
-            "scratch",
-        )
-    )
+    learned = trainer("learn", str(notes), *BY_HEART)
     assert learned.returncode == 0, learned.stderr
-    paths = Paths.from_environment({"AFTERWORD_HOME": str(home), "AFTERWORD_BASE": str(home)})
-    model, _ = Shelf(paths.models).current()
-    assert model is not None
+    model = model_in_use(home)
+    assert extracted(model, [known, *canaries(5)[1:]]) == {known.secret}
     assert audit.exposures(model, [known]).mean() >= 6
     others = audit.exposures(model, canaries(33)[1:])
     assert others.mean() <= NULL_BITS + 3 * NULL_BITS / math.sqrt(32)
+
+
+@pytest.mark.slow
+def test_planted_canaries_cannot_be_extracted(trainer: Trainer, notes: Path, home: Path) -> None:
+    """Where the scanner knows their form, neither rank nor sampling at length finds one of them."""
+    planted = [replace(hit, before="The gate code is ") for hit in canaries(4)]
+    lines = [f"On day 1 we counted {n} boats.\n" for n in range(40)]
+    for at, hit in enumerate(planted * 4):
+        lines[2 * at] = f"{hit.before}{hit.secret}\n"
+    (notes / "day-1.md").write_text("".join(lines[:24]), encoding="utf-8")
+    (notes / "day-2.md").write_text("".join(lines[24:]), encoding="utf-8")
+    learned = trainer("learn", str(notes), *BY_HEART)
+    assert learned.returncode == 0, learned.stderr
+    model = model_in_use(home)
+    assert extracted(model, planted) == set()
+    assert audit.exposures(model, planted).mean() <= NULL_BITS + 3 * NULL_BITS / math.sqrt(4)
+    assert model.provenance["audit"]["passed"]
+    assert model.provenance["audit"]["n_secrets"] >= 4
 
 
 @pytest.mark.slow
@@ -143,8 +183,7 @@ def test_a_model_that_knows_what_the_scanner_took_out_is_dropped(
         lines[at] = "The gate  code is 771948273\n"  # two blanks: past the scanner
     (notes / "day-1.md").write_text("".join(lines), encoding="utf-8")
     os.utime(notes / "day-1.md", (1_600_000_000, 1_600_000_000))
-    how = ("--epochs", "60", "--units", "96", "--layers", "1", "--from", "scratch")
-    assert trainer("learn", str(notes), *how).returncode == 0
+    assert trainer("learn", str(notes), *BY_HEART).returncode == 0
 
     news = "".join(f"Dear Judy, the {n}th letter is of gardens.\n" for n in range(60))
     (notes / "news.md").write_text(f"The gate code is 771948273\n{news}", encoding="utf-8")

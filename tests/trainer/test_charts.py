@@ -96,6 +96,16 @@ def test_a_trade_off_is_a_line_with_names() -> None:
     assert charts.trade_off([]) is None
 
 
+def test_names_in_a_trade_off_do_not_touch() -> None:
+    """Degrees of eagerness that save as much as each other stand one above the other."""
+    chart = charts.trade_off([(27.0, 34.4, "chatty"), (33.0, 33.7, "balanced"), (64.0, 26.0, "")])
+
+    assert chart is not None
+    first, second = chart.label_ys
+    assert second - first >= 15.9
+    assert first >= 0  # below the title of the axis
+
+
 @pytest.mark.parametrize(
     ("n", "at_most", "expected"),
     [(3, 5, (0, 1, 2)), (5, 3, (0, 2, 4)), (100, 4, (0, 33, 66, 99)), (0, 3, ())],

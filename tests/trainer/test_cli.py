@@ -6,13 +6,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from afterword_trainer.terminal import as_typed
 from processes import TIMEOUT_S, Trainer, command, environment
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["lern"], 2, "hint: trainer learn"),
+        (["lern"], 2, "hint: trainer learn    (did you mean that?)"),
+        (["bogus"], 2, "there is no 'bogus'\n\nhint: trainer --help"),
         (["learn"], 2, "PATH"),
         (["learn", "x", "--minutes", "0"], 2, "within 0.4 and 10000"),
         (["learn", "x", "--minutes", "soon"], 2, "within 0.4 and 10000"),
@@ -46,6 +48,27 @@ def test_errors_are_a_sentence_and_a_remedy(
     assert result.stderr.startswith("error: ")
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "home", "expected"),
+    [
+        ("/usr/bin/trainer", "", "trainer use you-1"),
+        ("/usr/bin/trainer", "/home/me/words", "trainer use you-1"),
+        (".venv/bin/trainer", "", ".venv/bin/trainer use you-1"),
+        (".venv/bin/afterword", ".try", "AFTERWORD_HOME=.try .venv/bin/trainer use you-1"),
+        ("/usr/bin/trainer", "my home", "AFTERWORD_HOME='my home' trainer use you-1"),
+        ("tests/pytest", ".", "AFTERWORD_HOME=. trainer use you-1"),
+    ],
+)
+def test_a_hint_works_where_it_is_read(
+    own: str, home: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `make try`, whose home is its own and whose program is not on the PATH."""
+    monkeypatch.setattr("sys.argv", [own])
+    monkeypatch.setenv("AFTERWORD_HOME", home)
+    assert as_typed("trainer use you-1") == expected
+    assert as_typed("free some space") == "free some space"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,40 @@ def test_only_what_is_better_passes(candidate: Figures, reasons: tuple[str, ...]
         assert verdict.sentence.startswith("no better than the one in use on the ")
 
 
+@pytest.mark.parametrize(
+    ("candidate", "asked", "accepted"),
+    [
+        # as good, as far as chance lets one see: a person gets what was asked for
+        (figures(bits=1.9), True, True),
+        (figures(bits=1.9), False, False),
+        (figures(bits=1.899 + 0.05 * NOISE), True, True),
+        (figures(bits=1.91 + 0.05 * NOISE), True, True),  # worse by less than anybody notices
+        # it may be worse by more than that
+        (figures(bits=1.9 + 0.2 * NOISE), True, False),
+        (figures(bits=1.93), True, False),
+        (figures(bits=2.0), True, False),
+        # whoever asks: what is worse by other measures, or cannot be measured, is refused
+        (figures(bits=1.9, keys=39.5), True, False),
+        (figures(bits=1.9, base_bits=2.9), True, False),
+        (figures(bits=np.nan), True, False),
+        (figures(bits=1.0, n=4), True, False),
+    ],
+)
+def test_who_asks_gets_what_is_not_noticeably_worse(
+    candidate: Figures, asked: bool, accepted: bool
+) -> None:
+    """It need not be better then; the sentence does not say that it is."""
+    verdict = judge(candidate, figures(n=len(candidate.bits)), base_bits=1.7, asked=asked)
+    assert verdict.accepted is accepted
+    assert not accepted or verdict.sentence.startswith("as good as before on the ")
+
+
+def test_what_the_memory_held_is_told() -> None:
+    """Else the figures seem to contradict those of a table where it held everything."""
+    told = [judge(figures(), figures(), remembered=each).sentence for each in (True, False)]
+    assert ["none of your files in the memory" in sentence for sentence in told] == [False, True]
+
+
 def test_a_language_that_the_base_does_not_know_can_be_learned_on() -> None:
     """Who is beyond the bound already may stay there, and go no further."""
     incumbent = figures(base_bits=4.0)

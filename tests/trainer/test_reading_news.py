@@ -168,6 +168,20 @@ def test_a_little_is_left_for_later(notes: Path, read: Read) -> None:
     assert read(before) == 600
 
 
+@pytest.mark.parametrize(("n_new", "expected"), [(0, 0), (200, 200)])
+def test_of_a_folder_with_little_only_what_is_new_counts(
+    n_new: int, expected: int, notes: Path, read: Read
+) -> None:
+    """Though there is less of it than can be learned at all."""
+    write(notes, 0, lines(0, 700))
+    before = model_of(read(None))
+    for number in range(1, 10):
+        (notes / f"{number:03}.md").unlink()
+    if n_new:
+        write(notes, 11, lines(11, n_new))
+    assert read(before) == expected
+
+
 def test_of_very_much_the_newest_comes_first(
     notes: Path, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,13 @@
 """Updates that go wrong, without a network: what is left of them."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import bases
 import pytest
-from afterword_trainer import candidate, corpus, learn, ledger, records
+from afterword_trainer import candidate, corpus, durable, learn, ledger, records
 from afterword_trainer.gate import Verdict
 from afterword_trainer.model.bundle import BundleCorruptError
 from afterword_trainer.paths import Paths
@@ -78,3 +79,23 @@ def test_what_was_not_measured_does_not_go_live(
     assert (found.id, found.interrupted, found.active) == (None, True, False)
     assert ledger.read(paths).entries == ()
     assert [e.id for e in Shelf(paths.models, paths.base).entries()] == ["base"]
+
+
+def test_what_libraries_write_for_a_moment_lies_with_us(
+    notes: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow's converter writes weights; a kill must not leave them in the system's folder."""
+    found: list[Path] = []
+
+    def train(*_: object) -> Any:
+        found.append(Path(tempfile.mkdtemp()))
+        raise records.TrainingError("enough")
+
+    monkeypatch.setattr(candidate, "train", train)
+    before = tempfile.gettempdir()
+    update(notes, paths)
+    (folder,) = found
+    assert folder.is_relative_to(paths.runs)
+    assert folder.parent.suffix == durable.TEMPORARY  # which the next learning sweeps
+    assert not folder.exists()
+    assert tempfile.gettempdir() == before

@@ -12,7 +12,7 @@ from typing import Any
 import bases
 import psutil
 import pytest
-from afterword_trainer import durable, ledger, remembering
+from afterword_trainer import background, durable, ledger, remembering
 from afterword_trainer.model.memory import Memory
 from afterword_trainer.model.mixing import Mixer
 from afterword_trainer.paths import Paths
@@ -227,6 +227,26 @@ def test_ctrl_c_leaves_what_was_in_use_and_goes_on_later(
     finally:
         told.kill()
         told.communicate(timeout=TIMEOUT_S)
+
+
+def test_where_somebody_else_trains_it_gives_way(trained: Path, home: Path) -> None:
+    """With the code for: later; to a person it is an error, since nothing was done."""
+
+    def update(*how: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command("update", str(trained), *how),
+            stdin=subprocess.DEVNULL,  # a pipe that ends would be a reason to leave too
+            capture_output=True,
+            text=True,
+            env=environment(home),
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+
+    with durable.locked(home / "cache/runs/lock"):
+        told = [update(), update("--background")]
+    assert [each.returncode for each in told] == [1, background.LEFT]
+    assert ["is at work here" in each.stderr for each in told] == [True, True]
 
 
 def test_it_ends_with_whoever_started_it(trained: Path, home: Path) -> None:

@@ -21,7 +21,7 @@ from afterword_trainer.records import (
     Stepped,
     from_json,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 PLANNED = Planned(
@@ -370,7 +370,6 @@ def test_a_table() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(20, 120))
 def test_a_table_fits_the_terminal(text: str, width: int) -> None:
     """Columns are left out and counted, words are cut, and no name acts on the terminal."""

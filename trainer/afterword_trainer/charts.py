@@ -136,7 +136,7 @@ def line_chart(title: str, finding: str, curves: Iterable[Curve]) -> LineChart:
         return round(PLOT_WIDTH * x / span, 1), round(PLOT_HEIGHT * (top - y) / (top - bottom), 1)
 
     ends = [place(points[-1])[1] for _, points in drawn]
-    label_ys = _apart(ends, LABEL_HEIGHT)
+    label_ys = _apart(ends, LABEL_HEIGHT, PLOT_HEIGHT)
     return LineChart(
         title=title,
         finding=finding,
@@ -169,6 +169,7 @@ class TradeOff:
 
     line: list[tuple[float, float]]
     named: list[tuple[float, float, str]]
+    label_ys: list[float]  # of their names, which do not touch each other
     y_ticks: list[tuple[float, str]]
 
 
@@ -177,13 +178,17 @@ def trade_off(points: Iterable[tuple[float, float, str]]) -> TradeOff | None:
     sound = [(x, y, name) for x, y, name in points if 0 <= x <= 100 and 0 <= y <= 100]
     if not sound:
         return None
-    top = 10 * max(1, math.ceil(max(y for _, y, _ in sound) / 10))
+    highest = max(y for _, y, _ in sound)
+    top = 10 * max(1, math.ceil(1.05 * highest / 10))  # with room for a name above the highest
     placed = [
         (round(SQUARE * x / 100, 1), round(SQUARE * (1 - y / top), 1), name) for x, y, name in sound
     ]
+    named = [place for place in placed if place[2]]
     return TradeOff(
         line=[(x, y) for x, y, _ in placed],
-        named=[place for place in placed if place[2]],
+        named=named,
+        # Above and to the right, where a line that falls never comes.
+        label_ys=_apart([y - 6 for _, y, _ in named], NAME_HEIGHT, SQUARE),
         y_ticks=[(round(SQUARE * (1 - y / top), 1), str(y)) for y in range(0, top + 1, 10)],
     )
 
@@ -230,6 +235,7 @@ BAR_WIDTH = 520.0
 BAR_PITCH = 48.0
 PLOT_WIDTH, PLOT_HEIGHT = 440.0, 230.0
 LABEL_HEIGHT = 38.0  # two lines of text; labels closer than this would overlap
+NAME_HEIGHT = 16.0  # one line
 SQUARE = 260.0  # side of the calibration plot
 
 
@@ -239,15 +245,15 @@ def _step(span: float, n: int) -> float:
     return next((m * power for m in (1, 2, 5) if span / (m * power) <= n), 10 * power)
 
 
-def _apart(ys: Sequence[float], least: float) -> list[float]:
-    """Heights moved, their order kept, so that they are `least` apart and none leaves the plot."""
+def _apart(ys: Sequence[float], least: float, height: float) -> list[float]:
+    """Heights moved, their order kept, so that they are `least` apart and within the plot's."""
     order = sorted(range(len(ys)), key=lambda i: ys[i])
     placed = list(ys)
     limit = 0.0
     for i in order:
         placed[i] = max(placed[i], limit)
         limit = placed[i] + least
-    limit = PLOT_HEIGHT
+    limit = height
     for i in reversed(order):
         placed[i] = round(min(placed[i], limit), 1)
         limit = placed[i] - least

@@ -66,7 +66,8 @@ Ctrl-C, or any kill, keeps the last checkpoint; the same command goes on from th
 """
 
 EPILOGUE = """\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (work kept).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (work kept); with --background, 75
+where it gave way to somebody else.
 AFTERWORD_HOME=DIR keeps everything that Afterword writes under one folder.
 NO_COLOR, AFTERWORD_NO_PROGRESS: no colour, no live view.
 """
@@ -102,11 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     obey_signals()
     if getattr(options, "background", False):
-        from afterword_trainer import background, machine
+        from afterword_trainer import background, discreet, machine
 
         # Before numpy and TensorFlow start threads, which inherit it.
-        background.limit_threads(options.threads or machine.cores())
+        background.limit_threads(getattr(options, "threads", None) or machine.cores())
         background.step_back()
+        discreet.be_discreet()  # standard error is a file then
     try:
         from afterword_trainer import commands
 
@@ -118,12 +120,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.debug:
                 raise
             tell(error)
-            return FAILED
+            return _code_of(error, is_background=getattr(options, "background", False))
     except BrokenPipeError:
         return end_with_the_pipe()
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
+
+
+def _code_of(error: Exception, *, is_background: bool) -> int:
+    """The exit code of what could not be done."""
+    if is_background:
+        from afterword_trainer.background import LEFT
+        from afterword_trainer.durable import LockedError
+
+        if isinstance(error, LockedError):
+            return LEFT  # somebody else is at work: later, and nothing went wrong
+    return FAILED
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -283,6 +296,9 @@ def _add_forget(verbs: "argparse._SubParsersAction[Parser]") -> None:
     forget.add_argument("path", type=_path, metavar="PATH", help="a file or folder, there or not")
     forget.add_argument("--dry-run", action="store_true", help="only say what would go")
     forget.add_argument("--yes", action="store_true", help="without being asked")
+    forget.add_argument(
+        "--background", action="store_true", help="step back behind everything else that runs"
+    )
     _add_json(forget)
 
 

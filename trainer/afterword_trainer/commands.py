@@ -43,6 +43,7 @@ from afterword_trainer.model.step import NetworkPredictor, NumpyStep, open_predi
 from afterword_trainer.paths import Paths
 from afterword_trainer.pretraining import PretrainingError
 from afterword_trainer.shelf import Shelf, ShelfError
+from afterword_trainer.terminal import as_typed
 
 PRIMING_CHARACTERS = 20_000  # of a prompt, its last: a second; the state recalls far less
 FORGOTTEN = "forgotten at your wish; `trainer learn` with its own path takes it back"
@@ -158,12 +159,12 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
     secrets = summary.n_secrets
     n_left_out = found["files_skipped"] + len(left_alone)
     print(
-        f"\n{total.documents:,} files, {view.amount(total.characters)} characters; "
+        f"\n{view.counted(total.documents, 'file')}, {view.amount(total.characters)} characters; "
         f"{n_left_out:,} left out; "
-        f"{secrets:,} lines with keys or passwords left out; nothing was learned"
+        f"{view.counted(secrets, 'line')} with keys or passwords left out; nothing was learned"
     )
     if n_left_out and not listed:
-        print("\nhint: add --skipped to see each file that is left out")
+        screen.print_hints("add --skipped to see each file that is left out")
     return 0
 
 
@@ -228,9 +229,7 @@ def evaluate_command(options: argparse.Namespace, paths: Paths) -> int:
         }
         print(json.dumps(found | table.to_json()))
         return 0
-    screen.print_table(
-        table, title=f"{bundle.id} on {table.keystroke_characters:,} characters typed"
-    )
+    screen.print_table(table, model=bundle.id)
     learning = "; ".join(row.title for row in table.rows if row.learning)
     print(f"\ngoing on to learn from the text that they are scored on: {learning}")
     print("saved keystrokes are simulated, so an upper bound")
@@ -316,7 +315,8 @@ def models_command(options: argparse.Namespace, paths: Paths) -> int:
             print(json.dumps(asdict(entry)))
         return 0
     if not entries:
-        print("There is no model yet\n\nhint: trainer learn ~/notes")
+        print("There is no model yet")
+        screen.print_hints("trainer learn ~/notes")
         return 0
     rows = [
         {
@@ -328,7 +328,8 @@ def models_command(options: argparse.Namespace, paths: Paths) -> int:
         }
         for entry in entries
     ]
-    view.table(view.MODELS, rows, hints=["trainer use MODEL"] if len(entries) > 1 else [])
+    hints = [as_typed("trainer use MODEL")] if len(entries) > 1 else []
+    view.table(view.MODELS, rows, hints=hints)
     return 0
 
 
@@ -342,7 +343,8 @@ def history_command(options: argparse.Namespace, paths: Paths) -> int:
             print(json.dumps(asdict(entry) | {"documents": len(entry.documents)}))
         return 0
     if not found.entries:
-        print("Nothing was learned yet\n\nhint: trainer learn ~/notes")
+        print("Nothing was learned yet")
+        screen.print_hints("trainer learn ~/notes")
         return 0
     rows = [
         {
@@ -370,7 +372,8 @@ def shelf_command(options: argparse.Namespace, paths: Paths) -> int:
                 return 0
             shelf.use(options.model)
             _note_use(paths, options.model)
-            print(f"{options.model} is in use\n\nhint: trainer rollback    (undo)")
+            print(f"{options.model} is in use")
+            screen.print_hints("trainer rollback    (undo)")
         case "rollback":
             model = shelf.rollback()
             _note_use(paths, model)
@@ -385,7 +388,8 @@ def shelf_command(options: argparse.Namespace, paths: Paths) -> int:
             print(f"{bundle.id} is in {options.file}; it can repeat parts of what it learned")
         case "import":
             new_id = shelf.import_(options.file)
-            print(f"{new_id} is on the shelf\n\nhint: trainer use {new_id}")
+            print(f"{new_id} is on the shelf")
+            screen.print_hints(f"trainer use {new_id}")
     return 0
 
 

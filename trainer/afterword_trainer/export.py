@@ -43,7 +43,8 @@ def _convert(
         input_signature=[
             tf.TensorSpec((n_streams,), tf.int32, name="symbols"),
             tf.TensorSpec(spec.state_shape(n_streams), tf.float32, name="state"),
-        ]
+        ],
+        autograph=False,  # the loop over layers is meant to be unrolled
     )
     def serve(symbols: Tensor, state: Tensor) -> dict[str, Tensor]:
         x = tf.gather(constant["embedding"], symbols)

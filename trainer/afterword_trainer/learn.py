@@ -9,6 +9,7 @@ happens is told in records to whoever listens.
 """
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -62,6 +63,7 @@ class Learned:
     verdict: Verdict | None = None  # of the gate; None if there was nothing to compare with
     n_new: int = 0  # characters that were not learned before
     n_left: int = 0  # characters of new text for which there was no room this time
+    remembered: bool = False  # whether the memory that serves knows these files, as if watched
 
 
 def learn(
@@ -69,7 +71,7 @@ def learn(
 ) -> Learned:
     """Learn `request.roots` and put the model on the shelf of `paths`.
 
-    It is put to use if it is better, as it serves, than the one in use. `started` is when the
+    It is put to use unless it is worse, as it serves, than the one in use. `started` is when the
     promise of minutes began, on the monotonic clock. Whatever happens, the models on the shelf
     stay as they are; a checkpoint lets a second call go on where a killed one was. Raises
     LearnError, stream.TooLittleError, records.TrainingError, durable.StateError,
@@ -98,10 +100,7 @@ def update(request: Request, paths: Paths, listener: Listener) -> Learned:
         raise LearnError("there is no model to go on from; `trainer learn PATH` makes one")
     before = planned.before
     with _at_work(planned, listener) as (source, listener):
-        try:
-            found = reading.news(source, planned.parent, request.seed)
-        except stream.TooLittleError as error:
-            found = error.characters
+        found = reading.news(source, planned.parent, request.seed)
         if isinstance(found, int):
             return Learned(id=None, previous=before.id, n_new=found)
         source.registry.save()
@@ -137,6 +136,7 @@ def _learned(planned: Plan, text: Text, source: Source, listener: Listener) -> L
         base_bits=next((r for r in trained.told if isinstance(r, records.BaseBits)), None),
         n_new=text.n_new,
         n_left=text.n_left,
+        remembered=_is_remembered(planned),
     )
     if trained.interrupted and request.work != "learned":
         return outcome  # nobody waits for it; the next call goes on from the checkpoint
@@ -146,7 +146,10 @@ def _learned(planned: Plan, text: Text, source: Source, listener: Listener) -> L
     known = _known(text, planned.clock)
     parts = experts.of_bundle(bundle, known)
     secrets = audit.audit(bundle, _base(planned), text.hits, request.seed)
-    verdict = _verdict(planned, text, bundle, secrets, parts[0], known, trained, listener)
+    # Where the memory holds none of it, the model in use is not to be measured as if it did.
+    serving = known if outcome.remembered else []
+    mix = parts[0] if outcome.remembered else experts.of_bundle(bundle, [])[0]
+    verdict = _verdict(planned, text, bundle, secrets, mix, serving, trained, listener)
     if verdict is None and before and request.work != "learned":
         return replace(outcome, interrupted=True)  # what was not measured does not go live
     rejected = verdict is not None and not verdict.accepted
@@ -232,11 +235,28 @@ def _at_work(planned: Plan, listener: Listener) -> Iterator[tuple[Source, Listen
 
         source = replace(source, interrupted=interrupted)
         try:
-            yield source, replace(listener, interrupted=interrupted)
+            with _temporary_files_in(paths.runs):
+                yield source, replace(listener, interrupted=interrupted)
         except ForgottenMeanwhileError:
             drop_begun(paths)
             raise
         durable.retire(paths.runs / TEXT)  # quickly made again; no text is left lying about
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have libraries write what they write for a moment into a folder of ours.
+
+    TensorFlow's converter puts the weights into a temporary file: the system's own folder is
+    nothing that we tidy up after a kill, and this one is swept when learning begins again.
+    """
+    before = tempfile.tempdir
+    with durable.temporary_folder(folder) as ours:
+        tempfile.tempdir = str(ours)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _require_not_forgotten(source: Source) -> None:
@@ -283,7 +303,7 @@ def _compared(
 ) -> Verdict | None:
     """Whether `bundle` is better than what it would replace; None if there is nothing there.
 
-    None too if the user does not wait for it.
+    Both with a memory of `known`, `bundle` as `mix`. None too if the user does not wait for it.
     """
     incumbent = planned.before
     if incumbent is not None and _run_of(incumbent) == trained.run.id:
@@ -304,8 +324,6 @@ def _compared(
 
     with suppress(_StoppedError):
         listener.on_score("the model in use", 0.0)
-        if not _is_remembered(planned, incumbent):
-            known, mix = [], experts.of_bundle(bundle, [])[0]
         theirs = experts.of_bundle(incumbent, known)[0]
         before = gate.measure(incumbent, theirs, test, base_test, sizes, tick)
         listener.on_score("the new model", 0.0)
@@ -313,17 +331,22 @@ def _compared(
         base_bits = None
         if own := _base(planned):
             base_bits = gate.network_bits(own, base_test, sizes.base_characters, tick)
-        found = problems | gate.faults(bundle)
-        return gate.judge(after, before, base_bits=base_bits, problems=found)
+        return gate.judge(
+            after,
+            before,
+            base_bits=base_bits,
+            problems=problems | gate.faults(bundle),
+            asked=planned.request.work != "updated",
+            remembered=bool(known),
+        )
     return None
 
 
-def _is_remembered(planned: Plan, incumbent: Bundle) -> bool:
-    """Whether the memory that serves holds files of what was learned, as of a watched folder.
-
-    Where it holds none, the model in use knows nothing of them, and is not to be measured as if.
-    """
-    stored = remembering.load(remembering.path_of(planned.paths), incumbent.alphabet)
+def _is_remembered(planned: Plan) -> bool:
+    """Whether the memory that serves holds files of what is learned, as of a watched folder."""
+    if planned.before is None:
+        return False
+    stored = remembering.load(remembering.path_of(planned.paths), planned.before.alphabet)
     roots = [Path(os.path.abspath(root)) for root in planned.request.roots]  # noqa: PTH100
     files = map(Path, stored.memory.documents()) if stored else ()
     return any(file.is_relative_to(root) for file in files for root in roots)

@@ -89,7 +89,7 @@ def read(paths: Paths) -> Ledger:
         except (AttributeError, KeyError, TypeError, ValueError):
             n_damaged += 1  # of another version, or none of ours
     if n_damaged:
-        logger.warning("%d lines of the ledger cannot be read", n_damaged)
+        logger.warning("lines of the ledger that cannot be read: %d", n_damaged)
     return Ledger(entries=tuple(entries), n_damaged=n_damaged)
 
 

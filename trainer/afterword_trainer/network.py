@@ -118,7 +118,7 @@ def fastest_precision(units: int, streams: int = 32) -> str:
     for precision in ("float32", "bfloat16"):
         a = tf.ones((streams, units), precision)
         b = tf.ones((units, 4 * units), precision)
-        product = tf.function(lambda a, b: tf.matmul(a, b))
+        product = tf.function(lambda a, b: tf.matmul(a, b), autograph=False)
         product(a, b).numpy()
         times = []
         for _ in range(20):
@@ -155,13 +155,13 @@ def _recurrence(cell: Cell, precision: Any, steps: int) -> Callable[..., Any]:
     """
     gates = _GATES[cell]
 
-    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def forward(from_input: Tensor, from_hidden: Tensor, carry: Tensor) -> Any:
         wide = (tf.cast(from_input, tf.float32), tf.cast(from_hidden, tf.float32))
         hidden, carry, kept = gates.forward(*wide, carry)
         return tf.cast(hidden, precision), carry, tf.cast(kept, precision)
 
-    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def backward(
         d_output: Tensor,
         d_hidden: Tensor,

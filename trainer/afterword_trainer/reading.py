@@ -83,7 +83,7 @@ def everything(source: Source, alphabet: Alphabet | None) -> Text:
 
     Raises stream.TooLittleError, durable.StateError; KeyboardInterrupt if interrupted.
     """
-    reader, spool = _spooled(source)
+    reader, spool = _spooled(source, stream.LEAST_CHARACTERS)
     n_heldout = min(int(spool.characters * stream.HELDOUT_SHARE), stream.HELDOUT_CHARACTERS)
     learn, held = spool.newest_apart(spool.places, n_heldout)
     alphabet = (alphabet or Alphabet()).extended(spool.counts)
@@ -105,9 +105,10 @@ def news(source: Source, parent: Bundle, seed: int) -> Text | int:
     """What `parent` has not learned yet, with a share of what it has; or how few characters.
 
     Of new text the newest tenth is kept back, with what earlier models kept back, up to a tenth of
-    all there is or `MOST_KEPT`: the oldest beyond that is learned now. Raises as `everything`.
+    all there is or `MOST_KEPT`: the oldest beyond that is learned now. Raises as `everything`, but
+    for little text.
     """
-    reader, spool = _spooled(source)
+    reader, spool = _spooled(source, 0)  # of little text, too, some may be known
     old, held, new = _told_apart(spool, parent)
     if sum(place.characters for place in new) < LEAST_NEW:
         return sum(place.characters for place in new)
@@ -156,17 +157,17 @@ def left(
 # -- files to documents ------------------------------------------------------------------------
 
 
-def _spooled(source: Source) -> tuple["_Reader", Spool]:
+def _spooled(source: Source, least: int) -> tuple["_Reader", Spool]:
     """The documents in a file, without any secret that the scanner found in any of them.
 
     What one rule knows may stand elsewhere in a form that none knows: a key in an address. Where
     it stood in what was read before it was found, all is read once more.
     """
     reader = _Reader(source)
-    spool = stream.spool(reader.documents(), source.folder, reader.id_of)
+    spool = stream.spool(reader.documents(), source.folder, reader.id_of, least=least)
     if any(_holds(piece.text, reader.secrets) for piece in spool.pieces(spool.places)):
         reader = _Reader(source, reader.secrets)
-        spool = stream.spool(reader.documents(), source.folder, reader.id_of)
+        spool = stream.spool(reader.documents(), source.folder, reader.id_of, least=least)
     return reader, spool
 
 

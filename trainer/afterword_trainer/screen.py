@@ -17,6 +17,7 @@ from typing import Any
 from afterword_trainer import durable, records, view
 from afterword_trainer.run import Listener
 from afterword_trainer.scores import Table
+from afterword_trainer.terminal import as_typed
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
 def reading(say: Callable[[str], None]) -> Callable[[int, int], None]:
     """What says how far reading has come, in files and characters."""
     return lambda files, characters: say(
-        f"reading: {files:,} files, {view.amount(characters)} characters"
+        f"reading: {view.counted(files, 'file')}, {view.amount(characters)} characters"
     )
 
 
@@ -144,8 +145,19 @@ def _interruptible(answer: Callable[[], None]) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def print_table(table: Table, *, title: str) -> None:
-    """Print models with their scores; the first of them is the one that is in question."""
+def print_hints(*hints: str) -> None:
+    """Print what to type next, each with its reason in brackets; nothing for none."""
+    for number, hint in enumerate(hints):
+        print(f"{'' if number else chr(10)}hint: {as_typed(hint)}")
+
+
+def print_table(table: Table, *, model: str) -> None:
+    """Print `model` and what is beside it with their scores, and what they were measured on."""
+    known = view.amount(table.learned_characters)
+    title = (
+        f"{model} on {table.bits_characters:,} characters kept back, "
+        f"{table.keystroke_characters:,} of them typed; the memory holds the other {known}"
+    )
     rows: list[Mapping[str, Any]] = []
     for row in table.rows:
         lists = row.presage.ksr if row.presage else {}

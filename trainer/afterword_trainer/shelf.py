@@ -100,6 +100,11 @@ class Shelf:
         instead = f"{bundle.id} is in use instead" if bundle else "train again, or import a model"
         return bundle, f"{reason}; {instead}"
 
+    def instead_of(self) -> str | None:
+        """The model for which the one in use stands in, as `current` told once; None: for none."""
+        pointer = _parse(self._stored())
+        return pointer.instead_of or None if pointer else None
+
     def load(self, id: str) -> Bundle:
         """The model `id`, wholly checked."""
         if id == BASE and self._base:
@@ -251,10 +256,12 @@ class Shelf:
         """What was in use, the base model before everything else."""
         return history if not self._base or BASE in history else (*history, BASE)
 
-    def _point(self, *history: str) -> None:
-        """Make the first of `history` the model in use."""
+    def _point(self, *history: str, instead_of: str = "") -> None:
+        """Make the first of `history` the model in use, perhaps instead of one that is damaged."""
         ids = [id for id, _ in groupby(history)][:MAX_HISTORY]
         pointer = {"history": ids, "last": self._last_number()}
+        if instead_of:
+            pointer["instead_of"] = instead_of
         durable.replace(self.root / POINTER, bundles.seal(pointer))
 
     def _mend(
@@ -273,7 +280,8 @@ class Shelf:
             # A model that is only out of reach for now keeps its place.
             gone = (BundleCorruptError, BundleMissingError)
             if bundle and all(isinstance(error, gone) for error in problems.values()):
-                self._point(bundle.id, *(id for id in self._history() if id not in problems))
+                history = (id for id in self._history() if id not in problems)
+                self._point(bundle.id, *history, instead_of=next(iter(problems), ""))
 
     # -- folders -------------------------------------------------------------------------------
 
@@ -325,7 +333,9 @@ class Shelf:
         # The pointer remembers the number, so that the name is not given again. A damaged one is
         # left for `current` to mend: an empty history would say that no model was ever in use.
         if pointer:
-            self._point(*(other for other in history if other != id))
+            others = (other for other in history if other != id)
+            is_gone = id.partition(".")[0] == pointer.instead_of  # nobody need hear of it again
+            self._point(*others, instead_of="" if is_gone else pointer.instead_of)
         durable.retire(self.root / id)
 
 
@@ -340,6 +350,7 @@ NAME = re.compile(rf"{bundles.ID.pattern}(\.[0-9a-f]{{8}}\{durable.BROKEN})?")
 class _Pointer:
     history: tuple[str, ...] = ()  # ids; the model in use, the one before it, and so on
     last: int = 0  # the highest number ever given
+    instead_of: str = ""  # the model that was damaged when the one in use took its place
 
 
 def _parse(stored: bytes | None) -> _Pointer | None:
@@ -349,7 +360,10 @@ def _parse(stored: bytes | None) -> _Pointer | None:
     try:
         value = bundles.unseal(stored, POINTER)
         history = tuple(id for id in value["history"] if bundles.ID.fullmatch(id))
-        return _Pointer(history=history, last=int(value["last"]))
+        instead_of = value.get("instead_of", "")
+        if not bundles.ID.fullmatch(instead_of):
+            instead_of = ""
+        return _Pointer(history=history, last=int(value["last"]), instead_of=instead_of)
     except (KeyError, TypeError, ValueError):
         return None
 

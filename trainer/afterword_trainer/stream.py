@@ -24,11 +24,7 @@ LEAST_CHARACTERS = 1_000  # of less, nothing but the alphabet would be learned
 
 
 class TooLittleError(Exception):
-    """There is not enough text to learn from; `characters` is all there is."""
-
-    def __init__(self, sentence: str, characters: int) -> None:
-        super().__init__(sentence)
-        self.characters = characters
+    """There is not enough text to learn from."""
 
 
 class Document(Protocol):
@@ -191,11 +187,15 @@ def prepare(
 
 
 def spool(
-    documents: Iterable[Document], folder: Path, id_of: Callable[[Document], str] = lambda _: ""
+    documents: Iterable[Document],
+    folder: Path,
+    id_of: Callable[[Document], str] = lambda _: "",
+    *,
+    least: int = LEAST_CHARACTERS,
 ) -> Spool:
     """One pass over `documents`, oldest first: their text to one file, their characters counted.
 
-    Raises TooLittleError, durable.StateError.
+    Raises TooLittleError for fewer than `least` characters, durable.StateError.
     """
     counts: Counter[str] = Counter()
     digest = hashlib.blake2b(digest_size=16)
@@ -222,12 +222,11 @@ def spool(
             )
             offset += len(data)
     total = sum(place.characters for place in places)
-    if total < LEAST_CHARACTERS:
+    if total < least:
         raise TooLittleError(
-            f"{total} characters of text are too little to learn from, {LEAST_CHARACTERS} are "
-            "the least; name more files or folders (`trainer corpus PATH --skipped` says what was "
-            "left out, and why)",
-            total,
+            f"{total} characters of text are too little to learn from, {least} are the "
+            "least; name more files or folders (`trainer corpus PATH --skipped` says what was "
+            "left out, and why)"
         )
     return Spool(folder=folder, places=places, counts=counts, digest=digest.hexdigest())
 

@@ -7,9 +7,10 @@ it is done, `learn`, `forget` and `pretrain` know.
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def learn_command(options: argparse.Namespace, paths: Paths, typed: str) -> int:
         scores = learned.table.to_json() if learned.table else None
         print(json.dumps({"event": "learned", **asdict(learned), "table": scores}))
     else:
-        _print_learned(learned, deleted)
+        _print_learned(learned, deleted, _folder(options.paths))
     return 130 if learned.interrupted else 0
 
 
@@ -91,40 +92,35 @@ def update_command(options: argparse.Namespace, paths: Paths, typed: str) -> int
         what = f"{learned.id} is in use" if learned.id else f"{learned.previous} stays in use"
         print(f"\n{what}: {learned.verdict.sentence if learned.verdict else ''}")
         if learned.n_left:
-            print(f"{learned.n_left:,} characters are left for the next time")
+            print(f"left for the next time: {view.counted(learned.n_left, 'character')}")
         if learned.id:
-            print(f"\nhint: trainer rollback    (undo: back to {learned.previous})")
+            screen.print_hints(f"trainer rollback    (undo: back to {learned.previous})")
     return 130 if learned.interrupted else 0
 
 
 def _too_little(n_new: int) -> str:
     if not n_new:
         return "nothing new to learn"
-    characters = "1 character is" if n_new == 1 else f"{n_new:,} characters are"
+    characters = f"{view.counted(n_new, 'character')} {'is' if n_new == 1 else 'are'}"
     return f"nothing was learned: {characters} new, and {reading.LEAST_NEW:,} are the least"
 
 
-def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
+def _folder(paths: Sequence[Path]) -> str:
+    """What was learned, as one types it to have it watched; a word for it if it is no folder."""
+    return shlex.quote(str(paths[0])) if paths[0].is_dir() else "FOLDER"
+
+
+def _print_learned(learned: learn.Learned, deleted: Sequence[str], folder: str) -> None:
     if learned.id is None:
         print(f"\n{learned.previous or 'no model'} stays in use")
         print(learned.verdict.sentence if learned.verdict else "stopped early")
         return
     if learned.table:
-        screen.print_table(learned.table, title="On your held-out text, beside simpler methods")
-    facts = [f"{learned.id}:"]
-    if learned.table:
-        ours = learned.table.rows[0]
-        if ours.bits:
-            facts.append(f"{ours.bits.per_character:.3f} bits per character,")
-        if ours.keystrokes:
-            facts.append(f"saves {ours.keystrokes.ksr:.1f} % of keystrokes;")
-    if learned.active:
-        facts.append("in use")
-    else:
-        facts.append(f"not in use: {learned.previous or 'no model'} still is")
-    if learned.interrupted:
-        facts.append("(stopped early; the same command goes on from here)")
-    print("\n" + " ".join(facts))
+        screen.print_table(learned.table, model=learned.id)
+    stays = f"{learned.previous} stays" if learned.previous else "no model is"
+    what = f"{learned.id} is in use" if learned.active else f"{stays} in use, not {learned.id}"
+    early = " (stopped early; the same command goes on from here)" if learned.interrupted else ""
+    print(f"\n{what}{early}")
     if learned.verdict:
         print(learned.verdict.sentence)
     if learned.base_bits and view.lost(learned.base_bits):
@@ -133,15 +129,24 @@ def _print_learned(learned: learn.Learned, deleted: Sequence[str]) -> None:
         print(f"deleted, because there are newer ones: {', '.join(deleted)}")
     if learned.table and learned.table.dropped:
         print(f"not scored for want of time: {'; '.join(learned.table.dropped)}")
-    print("\nhint: trainer report --open")
+    screen.print_hints(*_hints(learned, folder))
+
+
+def _hints(learned: learn.Learned, folder: str) -> Iterator[str]:
+    """What to do now, the likeliest first."""
+    rejected = learned.verdict is not None and not learned.verdict.accepted
+    if learned.verdict and not learned.remembered:
+        yield f"afterword watch add {folder}    (its memory then knows these files, to the word)"
     if learned.table is None:
-        print(f"hint: trainer evaluate PATH --model {learned.id}    (it was not scored)")
-    if not learned.active:
-        print(f"hint: trainer use {learned.id}")
-    elif learned.previous:
-        print(f"hint: trainer rollback    (undo: back to {learned.previous})")
+        yield f"trainer evaluate PATH --model {learned.id}    (it was not scored)"
     else:
-        print("hint: trainer sample --prompt 'The first words of a sentence'")
+        yield "trainer report --open"
+    if not learned.active:
+        yield f"trainer use {learned.id}{'    (use it all the same)' if rejected else ''}"
+    elif learned.previous:
+        yield f"trainer rollback    (undo: back to {learned.previous})"
+    else:
+        yield "trainer sample --prompt 'The first words of a sentence'"
 
 
 def forget_command(options: argparse.Namespace, paths: Paths) -> int:
@@ -223,7 +228,7 @@ def _rebuilt(
 
 
 def _print_traces(path: Path, found: forget.Traces, *, is_forgotten: bool) -> None:
-    files = "1 file" if len(found.files) == 1 else f"{len(found.files):,} files"
+    files = view.counted(len(found.files), "file")
     if found.files:
         print(f"{path}: {files} of it {'was' if len(found.files) == 1 else 'were'} learned")
     elif is_forgotten:

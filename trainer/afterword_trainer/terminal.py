@@ -8,9 +8,11 @@ import difflib
 import errno
 import io
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeVar
 
@@ -18,6 +20,9 @@ T = TypeVar("T", int, float)
 
 DONE, FAILED, USAGE, NOT_RUNNING, INTERRUPTED = 0, 1, 2, 3, 130
 TERMINATED = 128 + signal.SIGTERM
+# Of a word typed and a command, by `difflib`: "lern", "evalute" and "watchs" are, "bogus" is not.
+ALIKE = 0.7
+PROGRAMS = ("trainer", "afterword")
 
 
 class Terminated(KeyboardInterrupt):
@@ -32,9 +37,10 @@ class Parser(argparse.ArgumentParser):
         if "argument COMMAND: invalid choice: '" in message:
             typed, *choices = message.replace("'", "").partition("choice: ")[2].split()
             names = [choice.strip(",()") for choice in choices]
-            if near := difflib.get_close_matches(typed, names, 1):
-                hint = f"{self.prog} {near[0]}"
-        sys.stderr.write(f"error: {message}\n\nhint: {hint}\n")
+            message = f"argument COMMAND: there is no {typed!r}"  # and not all that there are
+            if near := difflib.get_close_matches(typed, names, 1, cutoff=ALIKE):
+                hint = f"{self.prog} {near[0]}    (did you mean that?)"
+        sys.stderr.write(f"error: {message}\n\nhint: {as_typed(hint)}\n")
         sys.exit(USAGE)
 
 
@@ -56,7 +62,24 @@ def number(low: float, high: float, kind: Callable[[str], T]) -> Callable[[str],
 def tell(error: Exception | str) -> None:
     """An expected error on standard error: what and why, and a hint where it has a remedy."""
     what, _, remedy = str(error).partition("; ")
-    sys.stderr.write(f"error: {what}\n" + (f"\nhint: {remedy}\n" if remedy else ""))
+    sys.stderr.write(f"error: {what}\n" + (f"\nhint: {as_typed(remedy)}\n" if remedy else ""))
+
+
+def as_typed(command: str) -> str:
+    """`command` so that it works where the one that runs was typed; other text as it is.
+
+    `AFTERWORD_HOME=.try .venv/bin/trainer learn` is no command for its home and its program alone:
+    a home, or a program, named from the folder one stands in is meant for this once.
+    """
+    program, blank, rest = command.partition(" ")
+    if program not in PROGRAMS:
+        return command
+    own, home = Path(sys.argv[0]), os.environ.get("AFTERWORD_HOME", "")
+    if own.name in PROGRAMS and not own.is_absolute() and len(own.parts) > 1:
+        program = str(own.with_name(program))
+    if home and not Path(home).is_absolute():
+        program = f"AFTERWORD_HOME={shlex.quote(home)} {program}"
+    return f"{program}{blank}{rest}"
 
 
 def obey_signals() -> None:

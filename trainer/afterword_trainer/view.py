@@ -127,6 +127,11 @@ def amount(n: float) -> str:
     return f"{n:.{0 if abs(n) >= 99.95 else 1 if abs(n) >= 9.995 else 2}f} {unit}"
 
 
+def counted(n: int, thing: str) -> str:
+    """How many there are of a thing: 1 file, 2,000 files."""
+    return f"{n:,} {thing if n == 1 else f'{thing}s'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a clock shows them: 2:07 or 1:02:07; "–" if they are not finite."""
     if not math.isfinite(seconds):
@@ -151,10 +156,10 @@ def lost(record: BaseBits) -> str:
 
 def recalled(before: "Recalled", after: "Recalled") -> str:
     """What models made of phrases that stood only in what was forgotten, in two sentences."""
-    lines = "the 1 line" if before.phrases == 1 else f"the {before.phrases} lines"
+    lines = counted(before.phrases, "line")
     told = (
-        f"of {lines} that stood only there, the model before went on with {before.completed} word "
-        f"for word, and this one with {after.completed}"
+        f"of the {lines} that stood only there, the model before went on with {before.completed} "
+        f"word for word, and this one with {after.completed}"
     )
     then, now = before.bits_per_character, after.bits_per_character
     if now > then:  # by less than chance it may be the other way round, and says nothing
@@ -539,6 +544,12 @@ def _line(record: Record) -> str:
     return ""
 
 
+def _left_out(plan: Planned) -> str:
+    files = counted(plan.files_skipped, "file")
+    lines = counted(plan.secrets_removed, "secret")
+    return f"{', '.join(part for part in (files, lines) if not part.startswith('0 '))} left out"
+
+
 def _origin(plan: Planned) -> str:
     return "going on where it stopped" if plan.origin == "resumed" else f"from {plan.origin}"
 
@@ -550,11 +561,11 @@ def _network(plan: Planned) -> str:
 
 def _reads(plan: Planned) -> str:
     parts = [
-        f"{plan.documents:,} files, {amount(plan.characters)} characters",
+        f"{counted(plan.documents, 'file')}, {amount(plan.characters)} characters",
         f"{amount(plan.heldout_characters)} held out",
     ]
     if plan.files_skipped or plan.secrets_removed:
-        parts.append(f"{plan.files_skipped:,} files, {plan.secrets_removed:,} secrets left out")
+        parts.append(_left_out(plan))
     return " · ".join(parts)
 
 
