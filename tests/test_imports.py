@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "afterword_daemon": (
         "afterword_daemon",
         "afterword_trainer.corpus",
+        "afterword_trainer.discreet",
         "afterword_trainer.durable",
         "afterword_trainer.forgotten",
         "afterword_trainer.ledger",
@@ -43,6 +44,7 @@ MAY_IMPORT = {
         "afterword_daemon.starting",
         "afterword_lsp",
         "afterword_trainer.paths",
+        "afterword_trainer.secrets",
     ),
 }
 # These import keras or tensorflow themselves, and these import those: at the top, no one else.

@@ -59,7 +59,7 @@ VERBS = {
     "care": {
         "doctor": "check everything, and say what to do; changes nothing",
         "config": "settings: where they are, what is wrong with them",
-        "install": "start it with the login, on request only",
+        "install": "plug-ins for editors, start with the login; on request only",
         "uninstall": "undo `install`",
     },
 }
@@ -91,13 +91,17 @@ learned for good when the machine has nothing better to do.
 """
 
 INSTALL = """\
-Set something up, on request only.
+Set something up, on request only; each says what it writes, and can be undone.
 
-  afterword install login --dry-run     show what would be written
+  afterword install                     which editors are here, and what there is for them
+  afterword install neovim              the plug-in, where Neovim finds it by itself
+  afterword install vscode              the extension, for VS Code, VSCodium, Cursor, code-server
   afterword install login               have the daemon ready when you log in
-  afterword uninstall login             undo that
+  afterword install neovim --dry-run    show what would be done; so for each of them
+  afterword uninstall neovim            undo that; so for each of them
 
-Editors start the daemon by themselves, so that hardly anybody needs this.
+Other editors take a few lines in their settings. All of them start the daemon by themselves, so
+that hardly anybody needs `login`.
 """
 
 EPILOGUE = """\
@@ -257,7 +261,11 @@ def _add_options(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
     )
     for verb in ("install", "uninstall"):
         verbs[verb].add_argument(
-            "what", nargs="?", choices=("login",), default="login", metavar="login"
+            "what",
+            nargs="?",
+            choices=("neovim", "vscode", "login"),
+            metavar="neovim|vscode|login",
+            help="see above",
         )
         verbs[verb].add_argument(
             "--dry-run", action="store_true", help="only show what would be done"

@@ -38,22 +38,30 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """All that the decision depends on."""
+class Gauges:
+    """What the machine tells at one moment."""
 
-    is_enabled: bool = True
-    is_paused: bool = False
-    may_use_battery: bool = False
-    mains_s: float = math.inf  # since when there is mains power; 0 on battery, infinite without one
-    is_saving: bool = False  # the user has asked the machine to save power
-    pressure: float | None = None  # percent, see `MOST_PRESSURE`; None where it is not told
-    load: float = 0.0  # processes per core, without our own
-    memory_free: int = 1 << 62  # bytes that programs could still have
-    memory_needed: int = 0
-    disk_free: int = 1 << 62  # bytes
-    disk_needed: int = 0
-    awake_s: float = math.inf  # since the machine woke up
-    quiet_s: float = math.inf  # since somebody typed
+    on_battery: bool | None  # None: it has no battery
+    is_saving: bool  # the user has asked the machine to save power
+    pressure: float | None  # percent, see `MOST_PRESSURE`; None where it is not told
+    load: float  # processes per core, without our own
+    memory_free: int  # bytes that programs could still have
+    disk_free: int  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that the decision depends on. Without defaults: what is left out would be no obstacle."""
+
+    is_enabled: bool
+    is_paused: bool
+    may_use_battery: bool
+    mains_s: float  # since when there is mains power; 0 on battery, infinite without one
+    gauges: Gauges | None  # None while somebody types, when nobody asks the machine
+    memory_needed: int  # bytes
+    disk_needed: int  # bytes
+    awake_s: float  # since the machine woke up
+    quiet_s: float  # since somebody typed
 
 
 def obstacle(facts: Facts) -> Reason | None:
@@ -62,40 +70,40 @@ def obstacle(facts: Facts) -> Reason | None:
         return Reason(sentence=OFF, again_s=math.inf, ends=True)
     if facts.is_paused:
         return Reason(sentence=PAUSED, again_s=math.inf, ends=True)
-    if facts.mains_s < STEADY_S and not facts.may_use_battery:
-        return Reason(sentence="waits for mains power", again_s=60.0)
-    if facts.is_saving:
-        sentence = "waits until the machine saves power no more"
-        return Reason(sentence=sentence, again_s=60.0)
-    if facts.memory_free < facts.memory_needed:
-        sentence = f"waits for {facts.memory_needed >> 20:,} MB of free memory"
-        return Reason(sentence=sentence, again_s=60.0, ends=True)
-    if facts.disk_free < facts.disk_needed:
-        sentence = f"waits for {facts.disk_needed >> 20:,} MB of free disk"
-        return Reason(sentence=sentence, again_s=60.0, ends=True)
+    gauges = facts.gauges
+    if gauges and (lack := _lack(facts, gauges)):
+        return lack
     if facts.awake_s < SETTLE_S:
         sentence = "waits until the machine has been awake for five minutes"
         return Reason(sentence=sentence, again_s=SETTLE_S - facts.awake_s)
     if facts.quiet_s < AWAY_S:
         sentence = "waits until nobody has typed for a minute"
         return Reason(sentence=sentence, again_s=AWAY_S - facts.quiet_s)
-    is_busy = facts.load > MOST_LOAD if facts.pressure is None else facts.pressure > MOST_PRESSURE
-    if is_busy:
+    if gauges is None or _is_busy(gauges):
         # Ten seconds is what the figure looks back on.
         return Reason(sentence="waits until the machine is less busy", again_s=15.0)
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gauges:
-    """What the machine tells at one moment; units as in `Facts`."""
+def _lack(facts: Facts, gauges: Gauges) -> Reason | None:
+    """What the machine has not enough of."""
+    if facts.mains_s < STEADY_S and not facts.may_use_battery:
+        return Reason(sentence="waits for mains power", again_s=60.0)
+    if gauges.is_saving:
+        return Reason(sentence="waits until the machine saves power no more", again_s=60.0)
+    if gauges.memory_free < facts.memory_needed:
+        sentence = f"waits for {facts.memory_needed >> 20:,} MB of free memory"
+        return Reason(sentence=sentence, again_s=60.0, ends=True)
+    if gauges.disk_free < facts.disk_needed:
+        sentence = f"waits for {facts.disk_needed >> 20:,} MB of free disk"
+        return Reason(sentence=sentence, again_s=60.0, ends=True)
+    return None
 
-    on_battery: bool | None  # None: it has no battery
-    is_saving: bool
-    pressure: float | None
-    load: float
-    memory_free: int
-    disk_free: int
+
+def _is_busy(gauges: Gauges) -> bool:
+    if gauges.pressure is None:
+        return gauges.load > MOST_LOAD
+    return gauges.pressure > MOST_PRESSURE
 
 
 def read(folder: Path, *, own_load: float = 0.0, system: Path = Path("/")) -> Gauges:

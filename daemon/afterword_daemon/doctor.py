@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +51,7 @@ def examine(paths: Paths, names: Sequence[str] = ()) -> Iterator[Finding]:
         yield Finding(check=name, state=state, found=found, remedy=" ".join(remedy))
 
 
-Outcome = tuple[State, str] | tuple[State, str, str]
+Found = tuple[State, str] | tuple[State, str, str]
 
 LITTLE_ROOM = 200 << 20  # bytes; a model and what it takes to make the next one
 SOME_ROOM = 2 << 30  # for learning from a large folder
@@ -98,7 +99,7 @@ class Patient:
 # -- what is installed -------------------------------------------------------------------------
 
 
-def _install(patient: Patient) -> Outcome:
+def _install(patient: Patient) -> Found:
     """One version, and its commands are found."""
     scripts = Path(sys.executable).parent
     python = sys.version.split()[0]
@@ -119,7 +120,7 @@ def _install(patient: Patient) -> Outcome:
     return "ok", f"{this}; its three commands are found"
 
 
-def _config(patient: Patient) -> Outcome:
+def _config(patient: Patient) -> Found:
     """Every setting is understood."""
     from afterword_daemon import config
 
@@ -134,7 +135,7 @@ def _config(patient: Patient) -> Outcome:
     return "ok", str(path) if os.path.lexists(path) else "no file, so every setting has its default"
 
 
-def _folders(patient: Patient) -> Outcome:
+def _folders(patient: Patient) -> Found:
     """They can be written, and nobody else may look into them."""
     paths = patient.paths
     open_to_others, foreign, closed = [], [], []
@@ -166,7 +167,7 @@ def _folders(patient: Patient) -> Outcome:
     return "ok", "all of them are for you alone"
 
 
-def _disk(patient: Patient) -> Outcome:
+def _disk(patient: Patient) -> Found:
     """Room for models."""
     folder = patient.paths.data
     while not os.path.lexists(folder):
@@ -183,7 +184,7 @@ def _disk(patient: Patient) -> Outcome:
 # -- the model ---------------------------------------------------------------------------------
 
 
-def _base(patient: Patient) -> Outcome:
+def _base(patient: Patient) -> Found:
     """The model that comes with Afterword is whole."""
     entry = next((entry for entry in patient.entries if entry.id == "base"), None)
     if entry is None:
@@ -194,7 +195,7 @@ def _base(patient: Patient) -> Outcome:
     return "ok", f"whole, {entry.size / 1e6:.0f} MB"
 
 
-def _model(patient: Patient) -> Outcome:
+def _model(patient: Patient) -> Found:
     """The model in use is whole; its age and score."""
     broken = [entry for entry in patient.entries if entry.problem and entry.id != "base"]
     current = next((entry for entry in patient.entries if entry.is_current), None)
@@ -216,7 +217,33 @@ def _model(patient: Patient) -> Outcome:
     return "ok", found
 
 
-def _serving(patient: Patient) -> Outcome:
+def _audit(patient: Patient) -> Found:
+    """The model in use knows none of the secrets that were kept from it."""
+    from afterword_trainer.model.bundle import MANIFEST, unseal
+
+    current = next((entry for entry in patient.entries if entry.is_current), None)
+    if current is None or current.id == "base":
+        return "skipped", "nothing of yours was learned yet"
+    if current.problem:
+        return "skipped", "the model cannot be read, see `model`"
+    folder = patient.paths.models / current.id
+    provenance = unseal((folder / MANIFEST).read_bytes())["provenance"]
+    if "audit" not in provenance:
+        return "skipped", f"{current.id} was made elsewhere, or before models were asked"
+    audit = provenance["audit"]
+    if audit is None:
+        return "ok", f"no secret was found in what {current.id} has learned"
+    secrets = view.n_of(audit["n_secrets"], "secret")
+    found = (
+        f"{secrets} kept from {current.id}, of which it knows {audit['n_learned']} by heart "
+        f"(mean exposure {audit['mean']:.1f} bits; chance gives up to {audit['bound']:.1f})"
+    )
+    if not audit["passed"]:
+        return "failed", found, f"trainer rollback, then: trainer remove {current.id}"
+    return "ok", found
+
+
+def _serving(patient: Patient) -> Found:
     """The model answers, and as its weights say."""
     # In a process of its own: a library that was built for another processor ends it.
     code = "import sys; from afterword_daemon import doctor; doctor.self_test(*sys.argv[1:])"
@@ -267,7 +294,7 @@ def self_test(models: str, base: str) -> None:
     print(json.dumps({"by": by, "difference": difference, "step_us": step_us}))
 
 
-def _learning(patient: Patient) -> Outcome:
+def _learning(patient: Patient) -> Found:
     """TensorFlow is there; it is not loaded."""
     from importlib.metadata import PackageNotFoundError, version
     from importlib.util import find_spec
@@ -286,7 +313,7 @@ def _learning(patient: Patient) -> Outcome:
 # -- the daemon --------------------------------------------------------------------------------
 
 
-def _daemon(patient: Patient) -> Outcome:
+def _daemon(patient: Patient) -> Found:
     """It answers, and is of this version."""
     match patient.daemon:
         case client.NotRunningError() if pid := endpoint.holder(patient.paths):
@@ -311,23 +338,23 @@ def _daemon(patient: Patient) -> Outcome:
     return "ok", found
 
 
-def _watching(patient: Patient) -> Outcome:
+def _watching(patient: Patient) -> Found:
     """Folders watched: each is there and is read, and what came of the last training."""
     from afterword_trainer.durable import StateError
     from afterword_trainer.forgotten import Forgotten
 
-    from afterword_daemon import config, pause
+    from afterword_daemon import config, pause, trainee
 
     settings, _ = config.in_force(patient.paths)
     if settings is config.SILENT:
         return "skipped", "the settings cannot be read, see `config`"
-    if not settings.watch:
-        return "skipped", "no folder is watched (afterword watch add FOLDER)"
-    try:
+    try:  # of files that are merely open in an editor nothing is learned either
         Forgotten.load(patient.paths)
     except StateError as error:
         what, _, remedy = str(error).partition("; ")
         return "failed", f"no file is read: {what}", remedy or "make it a file that you can read"
+    if not settings.watch:
+        return "skipped", "no folder is watched (afterword watch add FOLDER)"
     if not settings.learning.enable:
         return "skipped", "learning is off: learning.enable is false"
     if pause.holds(patient.paths):
@@ -357,12 +384,28 @@ def _watching(patient: Patient) -> Outcome:
     if last:
         told.append(f"the last training: {last.sentence}")
         if last.how == "died":
-            remedy = remedy or f"see {patient.paths.logs / 'training.err'}"
+            remedy = remedy or f"see {patient.paths.logs / trainee.ERRORS}"
     found = "\n".join(told)
     return ("warning", found, remedy) if remedy else ("ok", found)
 
 
-def _socket(patient: Patient) -> Outcome:
+def _forgotten(patient: Patient) -> Found:
+    """What was to be forgotten is out of every model."""
+    from afterword_daemon import forgetting
+
+    waiting, last = forgetting.stored(patient.paths)
+    if last and last.how == "died":
+        what, _, remedy = last.sentence.partition("; to try again: ")
+        return "warning", what, remedy
+    if waiting:
+        if isinstance(patient.daemon, client.DaemonError):
+            what = f"{view.n_of(waiting, 'path')} still to be taken out of models"
+            return "warning", what, "afterword start"
+        return "ok", f"at it, {view.n_of(waiting, 'path')} to go"
+    return "ok", last.sentence if last else "nothing was asked for"
+
+
+def _socket(patient: Patient) -> Found:
     """Only you can reach it."""
     if isinstance(patient.daemon, client.DaemonError):
         return _SKIPPED
@@ -383,7 +426,7 @@ def _socket(patient: Patient) -> Outcome:
     return "ok", f"{path}, for you alone"
 
 
-def _seccomp(patient: Patient) -> Outcome:
+def _seccomp(patient: Patient) -> Found:
     """The kernel keeps it from the network."""
     if isinstance(patient.daemon, client.DaemonError):
         return _SKIPPED
@@ -399,7 +442,7 @@ def _seccomp(patient: Patient) -> Outcome:
     return "warning", what, "start it outside of this container or emulation"
 
 
-def _network(patient: Patient) -> Outcome:
+def _network(patient: Patient) -> Found:
     """It has no connection and listens on no port."""
     if isinstance(patient.daemon, client.DaemonError):
         return _SKIPPED
@@ -422,7 +465,7 @@ def _network(patient: Patient) -> Outcome:
     return "ok", "no connection, no listening port"
 
 
-def _memory(patient: Patient) -> Outcome:
+def _memory(patient: Patient) -> Found:
     """It takes no more than was promised."""
     if isinstance(patient.daemon, client.DaemonError):
         return _SKIPPED
@@ -432,9 +475,11 @@ def _memory(patient: Patient) -> Outcome:
     return "ok", found
 
 
-def _log(patient: Patient) -> Outcome:
+def _log(patient: Patient) -> Found:
     """No errors were written since it was started."""
-    path = patient.paths.logs / "daemon.log"
+    from afterword_daemon import process
+
+    path = patient.paths.logs / process.LOG
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -453,15 +498,25 @@ def _log(patient: Patient) -> Outcome:
 # -- around it ---------------------------------------------------------------------------------
 
 
-def _editors(patient: Patient) -> Outcome:
-    """Which ones there are."""
+def _editors(patient: Patient) -> Found:
+    """Which ones there are, and whether their plug-ins are of this version."""
+    from afterword_daemon import plugins
+
+    with suppress(plugins.PluginError):  # one that cannot be made cannot be compared
+        for name, plugin in (
+            ("neovim", plugins.neovim()),
+            ("vscode", plugins.vscode(patient.paths)),
+        ):
+            if plugin.is_installed and not (plugin.is_current or plugin.is_foreign or plugin.lack):
+                what = f"{plugin.folder} is of another version, or an editor has come since"
+                return "warning", what, f"afterword install {name}"
     found = [name for program, name in EDITORS.items() if shutil.which(program)]
     if not found:
         return "skipped", "none found; any that speaks LSP can start afterword-lsp"
     return "ok", ", ".join(found)
 
 
-def _login(patient: Patient) -> Outcome:
+def _login(patient: Patient) -> Found:
     """Whether it starts with your login."""
     from afterword_daemon import service
 
@@ -479,18 +534,20 @@ def _login(patient: Patient) -> Outcome:
     return "ok", f"starts at login by {known.path}"
 
 
-_SKIPPED: Outcome = ("skipped", "the daemon is not running")
+_SKIPPED: Found = ("skipped", "the daemon is not running")
 
-CHECKS: Mapping[str, Callable[[Patient], Outcome]] = {
+CHECKS: Mapping[str, Callable[[Patient], Found]] = {
     "install": _install,
     "config": _config,
     "folders": _folders,
     "disk": _disk,
     "base": _base,
     "model": _model,
+    "audit": _audit,
     "serving": _serving,
     "daemon": _daemon,
     "watching": _watching,
+    "forgotten": _forgotten,
     "socket": _socket,
     "network": _network,
     "seccomp": _seccomp,

@@ -15,7 +15,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any, TypeVar
 
 from afterword_trainer.model.bundle import Bundle
@@ -27,6 +26,7 @@ from afterword_daemon import shaping
 from afterword_daemon.config import Settings
 from afterword_daemon.library import Library
 from afterword_daemon.protocol import Complete, Completed, Item, Outcome, Remember
+from afterword_daemon.reasons import EXPLANATIONS, Reason, Why
 from afterword_daemon.recollection import Found, secrets_around
 from afterword_daemon.served import Cursor, Document, Drawing, Served, Shown, empty, read
 from afterword_daemon.shaping import Misfit
@@ -37,35 +37,6 @@ SettingT = TypeVar("SettingT")
 
 class Superseded(Exception):
     """A newer request has taken the place of this one."""
-
-
-class Reason(str, Enum):
-    """Why there is no suggestion, as `Completed.reason` has it."""
-
-    NO_MODEL = "no-model"
-    DISABLED = "disabled"
-    MANUAL = "manual"
-    LONG_LINE = "long-line"
-    NO_TEXT = "no-text"
-    NOTHING = "nothing"
-    UNSURE = "unsure"
-    OVERLAP = "overlap"
-    SECRET = "secret"
-    SUPERSEDED = "superseded"
-
-
-EXPLANATIONS = {
-    Reason.NO_MODEL: "there is no model yet; learn your files with: trainer learn PATH",
-    Reason.DISABLED: "suggestions are switched off for this language (`enable` in the settings)",
-    Reason.MANUAL: "suggestions come only when asked for (`trigger` in the settings)",
-    Reason.LONG_LINE: "the line is so long that it looks like data, not like writing",
-    Reason.NO_TEXT: "there is no text yet to go on from",
-    Reason.NOTHING: "nothing that would save a key is probable enough",
-    Reason.UNSURE: "the model is not sure enough (`eagerness` in the settings)",
-    Reason.OVERLAP: "what would be suggested stands right of the cursor already",
-    Reason.SECRET: "it looked like a password or a key",
-    Reason.SUPERSEDED: "the text changed before there was an answer",
-}
 
 
 class Engine:
@@ -90,7 +61,7 @@ class Engine:
         self._tally = tally or Tally()
         self._numbers = itertools.count(1)  # of suggestions
         self._turn = asyncio.Lock()
-        self._reasons: OrderedDict[str, _Why] = OrderedDict()
+        self._reasons: OrderedDict[str, Why] = OrderedDict()
         self._languages: dict[str, str] = {}  # of documents of which something may be known
         self._model = Served(bundle, remembered, caching) if bundle else None
 
@@ -148,20 +119,23 @@ class Engine:
 
     # -- messages ------------------------------------------------------------------------------
 
-    async def complete(self, request: Complete, superseded: Callable[[], bool]) -> Completed:
+    async def complete(
+        self, request: Complete, superseded: Callable[[], bool], *, learn: bool = True
+    ) -> Completed:
         """The answer, best suggestion first. Lets others run after every millisecond of work.
 
+        What was typed is learned from, unless the file is to be forgotten: then `learn` is False.
         Raises Superseded as soon as `superseded` says so.
         """
         # No task of its own: between two steps all is as it should be, and there alone it may be
         # given up. What was typed before is learned all the same, then before the next answer.
-        answering = self._answer(request)
+        answering = self._answer(request, learn)
         while True:
             async with self._turn:
                 may_wait: bool | None = None  # for others, who may be many and need little
                 while not may_wait:
                     if superseded():
-                        self._note(request.document, _Why(Reason.SUPERSEDED))
+                        self._note(request.document, Why(Reason.SUPERSEDED))
                         raise Superseded
                     until = time.perf_counter() + _PATIENCE_S
                     try:
@@ -240,10 +214,10 @@ class Engine:
         return facts
 
     def stats(self) -> dict[str, Any]:
-        """Counts of suggestions, by day and by how sure the model was."""
+        """Counts of suggestions, by day and by how sure the model was; whether it goes on."""
         asked = self.settings.min_probability
         gate = {"min_probability": asked, "corrected": self._corrected(asked)}
-        return {**self._tally.facts(), "gate": gate}
+        return {**self._tally.facts(), "gate": gate, "counting": self.settings.stats}
 
     def clear_stats(self) -> None:
         """Forget all counts. Raises durable.StateError."""
@@ -265,13 +239,13 @@ class Engine:
 
     # -- an answer, step by step ---------------------------------------------------------------
 
-    def _answer(self, request: Complete) -> Generator[bool | None, None, Completed]:
+    def _answer(self, request: Complete, learn: bool) -> Generator[bool | None, None, Completed]:
         """Each iteration is a step of the network, or a few; True where others may go before."""
         model = self._model
         reason = self._unwanted(request)
         if reason or not model:
             reason = reason or Reason.NO_MODEL
-            self._note(request.document, _Why(reason))
+            self._note(request.document, Why(reason))
             return Completed(id=request.id, reason=reason.value, model=model.id if model else "")
         model.ahead = iter(())
         self._languages[request.document] = request.language
@@ -328,20 +302,21 @@ class Engine:
         # 5) Afterwards: learn whole words, unless the document was closed meanwhile or another
         #    editor, that has it too, was faster; and look ahead.
         if model.documents.get(request.document) is document and document.symbols is symbols:
-            self._learn(model, document, request, found)
+            may_learn = learn and self._may_learn(request.language)
+            self._learn(model, document, request, found if may_learn else None)
         if not request.invoked:
             model.ahead = model.look_ahead(cursor, policy)
         code = why.reason.value if why.reason else ""
         return Completed(id=request.id, items=items, reason=code, model=model.id)
 
     def _learn(
-        self, model: Served, document: Document, request: Complete, found: Sequence[Found]
+        self, model: Served, document: Document, request: Complete, found: Sequence[Found] | None
     ) -> None:
         """Have the words that were completed learned before the next answer.
 
-        But for those in a line with a secret, as it was `found`.
+        But for those in a line with a secret, as it was `found`; None: nothing may be learned.
         """
-        if not (request.learn and self._may_learn(request.language)):
+        if found is None:
             document.n_typed = 0  # nor is it learned later
             return
         begin, end = document.take_words(model.ends_word)
@@ -417,20 +392,11 @@ class Engine:
         document.offered = [model.alphabet.encode(item.text) for item in items]
         return tuple(items)
 
-    def _note(self, document: str, why: "_Why") -> None:
+    def _note(self, document: str, why: Why) -> None:
         self._reasons.pop(document, None)
         self._reasons[document] = why
         if len(self._reasons) > _MOST_DOCUMENTS:
             self._reasons.popitem(last=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Why:
-    """Why there was no suggestion; None if there was one."""
-
-    reason: Reason | None
-    probability: float | None = None
-    min_probability: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,7 +417,7 @@ class _Offer:
 
 def _offered(
     path: _Path, request: Complete, policy: Policy, n_kept: int
-) -> tuple[_Offer | None, _Why]:
+) -> tuple[_Offer | None, Why]:
     """What of a continuation is worth showing and fits; why there is nothing.
 
     Of what is on the screen already, `n_kept` characters, all stays.
@@ -466,13 +432,13 @@ def _offered(
         offer, why = _fitted(path, suggestion, request)
     else:
         likely = cut(path.expected, replace(policy, min_probability=0.0))
-        offer, why = None, _Why(Reason.UNSURE, likely.probability) if likely else _NOTHING
+        offer, why = None, Why(Reason.UNSURE, likely.probability) if likely else _NOTHING
     return offer, replace(why, min_probability=policy.min_probability)
 
 
 def _listed(
     paths: Sequence[_Path], request: Complete, policy: Policy, n: int
-) -> tuple[list[_Offer], _Why]:
+) -> tuple[list[_Offer], Why]:
     """Up to `n` of the continuations to choose from, best first; why there is nothing."""
     why = _NOTHING
     while suggestions := choices([path.expected for path in paths], policy, n):
@@ -489,7 +455,7 @@ def _listed(
     return [], why
 
 
-def _fitted(path: _Path, suggestion: Suggestion, request: Complete) -> tuple[_Offer | None, _Why]:
+def _fitted(path: _Path, suggestion: Suggestion, request: Complete) -> tuple[_Offer | None, Why]:
     shaped = shaping.shape(
         suggestion.text,
         expected=path.text,
@@ -502,8 +468,8 @@ def _fitted(path: _Path, suggestion: Suggestion, request: Complete) -> tuple[_Of
     elif shaping.spells_secret(path.text, suggestion.text, before=request.before):
         reason = Reason.SECRET
     else:
-        return _Offer(suggestion, shaped), _Why(None, suggestion.probability)
-    return None, _Why(reason, suggestion.probability)
+        return _Offer(suggestion, shaped), Why(None, suggestion.probability)
+    return None, Why(reason, suggestion.probability)
 
 
 def _either(option: SettingT | None, setting: SettingT) -> SettingT:
@@ -511,7 +477,7 @@ def _either(option: SettingT | None, setting: SettingT) -> SettingT:
 
 
 _DONE = object()
-_NOTHING = _Why(Reason.NOTHING)
+_NOTHING = Why(Reason.NOTHING)
 _PATIENCE_S = 0.001  # of work until others may run: some ten steps, and no key waits for it
 _SLICE_S = 0.003  # of what can wait, by which a key that comes just then is late
 # Probability of getting there below which a list needs no more of a path: a few words.

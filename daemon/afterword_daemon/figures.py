@@ -1,7 +1,7 @@
 """What the daemon counts and measures of itself, for `status`: answers, processor, memory.
 
-Knows figures; knows nothing of what was asked. None of it takes longer than reading a small file,
-because somebody may be typing.
+Knows figures, and where every file of the daemon's lies; knows nothing of what was asked. None of
+it takes longer than reading a small file, because somebody may be typing.
 """
 
 import os
@@ -13,11 +13,25 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from afterword_trainer import durable
+from afterword_trainer import durable, remembering
 from afterword_trainer.durable import StateError
+from afterword_trainer.paths import Paths
 
+from afterword_daemon import (
+    config,
+    endpoint,
+    forgetting,
+    learning,
+    lookout,
+    pause,
+    process,
+    tally,
+    trainee,
+)
 from afterword_daemon.protocol import Latency, Processor
+from afterword_daemon.watching.messages import INDEX
 
+USAGE: Final = "processor.json"  # where `Meter` keeps its sum
 N_LATENCIES: Final = 1000  # the last ones, for percentiles
 MAX_FILE: Final = 4096  # bytes of what `Meter` stores; more was not written by it
 UNASKED: Final = {"no-model", "disabled", "manual", "long-line"}  # answers that no model gave
@@ -91,3 +105,25 @@ def resident() -> int:
     import psutil  # for other systems than Linux
 
     return int(psutil.Process().memory_info().rss)
+
+
+def files_of(paths: Paths, socket: Path | None) -> dict[str, str]:
+    """Every file of the daemon's, by what is in it; it need not be there yet."""
+    return {
+        "socket": str(socket or ""),
+        "endpoint": str(endpoint.note_of(paths)),
+        "lock": str(endpoint.lock_of(paths)),
+        "counts": str(paths.data / tally.NAME),
+        "usage": str(paths.data / USAGE),
+        "pause": str(pause.file_of(paths)),
+        "settings": str(config.path_of(paths)),
+        "models": str(paths.models),
+        "memory": str(remembering.path_of(paths)),
+        "index": str(paths.data / INDEX),
+        "learning": str(paths.data / learning.NAME),
+        "forgetting": str(paths.data / forgetting.NAME),
+        "log": str(paths.logs / process.LOG),
+        "crashes": str(paths.logs / "daemon.err"),
+        "reader's log": str(paths.logs / lookout.ERRORS),
+        "training log": str(paths.logs / trainee.ERRORS),
+    }

@@ -7,6 +7,7 @@ much older than the one in use. Knows both of them and the clock; knows nothing 
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,8 @@ from afterword_trainer.paths import Paths
 from afterword_daemon import discreet
 from afterword_daemon.config import Settings
 from afterword_daemon.library import Library
+from afterword_daemon.lookout import Lookout, Report
 from afterword_daemon.protocol import Watched
-from afterword_daemon.reading import Heard, Reading
 from afterword_daemon.watching.messages import Anew, Gone, Hello, Look, Saved, Settled
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Keeping:
         self._library = library
         self._has_work = has_work
         self._saved = saved
-        self._reading = Reading(paths, self._heard)
+        self._lookout = Lookout(paths, self._heard)
         self._forgotten: Forgotten | None = None  # None: it cannot be told what is
         self._next_try = 0.0  # to read that
         self._wanted: tuple[Settings, bool] | None = None  # as `watch` was told
@@ -63,7 +64,7 @@ class Keeping:
     @property
     def problem(self) -> str:
         """Why nothing is watched that should be; "" if all is well."""
-        return _UNREADABLE if self._forgotten is None else self._reading.problem
+        return _UNREADABLE if self._forgotten is None else self._lookout.problem
 
     def watch(self, settings: Settings, *, is_paused: bool) -> None:
         """Watch what is set, or nothing while learning is paused or off; of the memory in use."""
@@ -76,14 +77,14 @@ class Keeping:
         if library is None or is_off:
             if library:
                 library.drop()
-            self._reading.watch(None)
+            self._lookout.watch(None)
             return
         # Without any folder somebody has to tell once that the files of before are gone, and to
         # hear that they are gone from the disk.
         if not (settings.watch or library.has_files or not library.is_stored):
-            self._reading.watch(None)
+            self._lookout.watch(None)
             return
-        self._reading.watch(
+        self._lookout.watch(
             Look(
                 folders=tuple(str(folder.absolute()) for folder in settings.watch),
                 ignore=tuple(settings.ignore),
@@ -98,7 +99,7 @@ class Keeping:
         found = []
         for folder in self._wanted[0].watch if self._wanted else ():
             path = str(folder.absolute())
-            one = self._reading.folders.get(path)
+            one = self._lookout.folders.get(path)
             if one is None:
                 found.append(Watched(path=path, detail=self.problem))
             else:
@@ -130,13 +131,22 @@ class Keeping:
             self._store_in(FORGET_S)
         if (before is None) != (now is None):
             self._watch_again()
-        self._reading.rescan()
+        self._lookout.rescan()
         return before is not None or bool(now)
+
+    def is_forgotten(self, document: str) -> bool:
+        """Whether nothing may be learned of an open document: the user had its file forgotten.
+
+        One that has no file is not; where it cannot be told what is, every file is.
+        """
+        if not document.startswith(os.sep):
+            return False
+        return self._forgotten is None or self._forgotten.holds(document)
 
     def rested(self) -> None:
         """All that waited is learned, or enough of it: go on listening."""
         library = self._library()
-        self._reading.listen(library is None or library.has_room)
+        self._lookout.listen(library is None or library.has_room)
 
     async def close(self) -> None:
         """End the reader. What is not stored will be told again."""
@@ -144,11 +154,11 @@ class Keeping:
             self._timer.cancel()
         if self._storing:
             await asyncio.gather(self._storing, return_exceptions=True)
-        await self._reading.close()
+        await self._lookout.close()
 
     # -- what the reader tells -----------------------------------------------------------------
 
-    def _heard(self, message: Heard) -> None:
+    def _heard(self, message: Report) -> None:
         library = self._library()
         if library is None:
             return
@@ -171,14 +181,14 @@ class Keeping:
             case Settled():
                 away = [
                     one.path
-                    for one in self._reading.folders.values()
+                    for one in self._lookout.folders.values()
                     if one.mode in ("away", "missing")
                 ]
                 library.settled(away)
                 if self._removed:
                     self._removed = False
                     self._store_in(FORGET_S)
-        self._reading.listen(library.has_room)
+        self._lookout.listen(library.has_room)
         self._has_work()
         self._store_in(STORE_S)
 
@@ -227,7 +237,7 @@ class Keeping:
             self._store_in(STORE_S)
             return
         if number := library.stored(point):
-            self._reading.stored(number)
+            self._lookout.stored(number)
         self._watch_again()
 
 

@@ -8,48 +8,39 @@ sees the pointer move. While nothing is due there is no timer.
 
 What somebody has trained by hand meanwhile does not wait any more.
 
-Knows amounts, times and what the child says; knows no text, no model and no connection.
+Knows amounts and times; knows no text, no model and no connection, and what a child says only as
+`trainee` understands it.
 """
 
 import asyncio
 import logging
 import math
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 from afterword_trainer import ledger
 from afterword_trainer.durable import StateError
 from afterword_trainer.paths import Paths
 from afterword_trainer.registry import Registry
-from msgspec import Meta
 
-from afterword_daemon import conditions, discreet, protocol
+from afterword_daemon import conditions, discreet, protocol, trainee
 from afterword_daemon.backlog import HOUR_S, Backlog, Result
 from afterword_daemon.child import Child, ChildError, Usage
 from afterword_daemon.conditions import Facts, Gauges, History, Reason, obstacle
 from afterword_daemon.config import Settings
+from afterword_daemon.trainee import Said
 
 logger = logging.getLogger(__name__)
 
 NAME: Final = "learning.json"
-ERRORS: Final = "training.err"  # in the folder of logs: what a child says when it fails
-COMMAND: Final = (
-    *(sys.executable, "-m", "afterword_trainer.cli"),
-    *("update", "--background", "--json"),
-)
-
 # In the ledger: a model that learned what there was is in use.
 _LEARNED: Final = ("learned", "updated", "rebuilt")
-
-GAVE_WAY: Final = 75  # exit code of a child that finds no room beside others (`background`)
 
 LEAST_S: Final = 0.01  # of sleep; what is left of a shorter one is an error of rounding
 SLICE_S: Final = 0.5  # of work, then it is measured and rests; so short that nothing gets warm
@@ -146,7 +137,7 @@ class Learning:
         *,
         is_paused: bool = False,
         tell: Callable[[Progress], None] = lambda _: None,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] = trainee.COMMAND,
         limits: Limits = Limits(),
         machine: Machine | None = None,
     ) -> None:
@@ -167,6 +158,7 @@ class Learning:
         self._progress = Progress(phase="ended")
         self._worker: Worker | None = None
         self._given_up = ""  # why the child has to end
+        self._is_held = False  # others are at work on models
         self._changed = asyncio.Event()
         self._is_new = True  # somebody may have trained since the ledger was looked at
 
@@ -192,7 +184,7 @@ class Learning:
 
     def adjust(self, settings: Settings, *, is_paused: bool) -> None:
         """Take up what was set. Paused, or off, or with other folders, the child ends at once."""
-        if tuple(_asked(settings)) != tuple(_asked(self._settings)):
+        if tuple(trainee.asked(settings)) != tuple(trainee.asked(self._settings)):
             self.give_up("what is watched has changed")
         self._settings, self._is_paused = settings, is_paused
         self._is_new = True  # it is called when another model is in use, too
@@ -206,6 +198,13 @@ class Learning:
             self._given_up = why
             self._worker.stop()
             self._changed.set()
+
+    def hold(self, is_held: bool) -> None:
+        """Begin nothing as long as this is so; what is under way ends."""
+        if is_held and not self._is_held:
+            self.give_up("something is being forgotten")
+        self._is_held = is_held
+        self._changed.set()
 
     def facts(self) -> protocol.Learning:
         """For `status`."""
@@ -257,7 +256,9 @@ class Learning:
 
     def _due_s(self) -> float | None:
         """Seconds until there may be something to do; None: not before somebody tells."""
-        if self._is_paused or not self._settings.learning.enable or not self._settings.watch:
+        if self._is_paused or self._is_held:
+            return None
+        if not self._settings.learning.enable or not self._settings.watch:
             return None
         return self._backlog.due_s(self._machine.wall())
 
@@ -274,21 +275,13 @@ class Learning:
             is_enabled=self._settings.learning.enable,
             is_paused=self._is_paused,
             may_use_battery=self._settings.learning.on_battery,
+            mains_s=self._history.mains_s(now),
+            gauges=self._gauges,
+            memory_needed=memory_needed,
+            disk_needed=self._limits.disk,
             awake_s=self._history.awake_s(now),
-            quiet_s=machine.monotonic() - self._typed_at,
+            quiet_s=now - self._typed_at,
         )
-        if gauges := self._gauges:
-            facts = replace(
-                facts,
-                mains_s=self._history.mains_s(now),
-                is_saving=gauges.is_saving,
-                pressure=gauges.pressure,
-                load=gauges.load,
-                memory_free=gauges.memory_free,
-                memory_needed=memory_needed,
-                disk_free=gauges.disk_free,
-                disk_needed=self._limits.disk,
-            )
         return obstacle(facts)
 
     async def _sleep(self, seconds: float | None) -> None:
@@ -323,7 +316,7 @@ class Learning:
     async def _train(self) -> None:
         """From the start of a child to its end."""
         backlog, machine = self._backlog, self._machine
-        n_known, said = backlog.waiting, _Said()
+        n_known, said = backlog.waiting, Said()
         backlog.begin(machine.wall())
         if not await self._save():
             backlog.interrupt()
@@ -331,9 +324,9 @@ class Learning:
             return
         try:
             self._worker = worker = machine.start(
-                [*self._command, *_asked(self._settings)],
-                log=self._paths.logs / ERRORS,
-                environment=environment(self._paths),
+                [*self._command, *trainee.asked(self._settings)],
+                log=self._paths.logs / trainee.ERRORS,
+                environment=trainee.environment(self._paths),
             )
         except (ChildError, StateError) as error:
             end = Result(how="died", sentence=str(error))
@@ -351,7 +344,7 @@ class Learning:
         self._note(Progress(phase="ended", share=1.0, detail=end.sentence))
         await self._save()
 
-    async def _attend(self, worker: Worker, said: "_Said") -> Result:
+    async def _attend(self, worker: Worker, said: Said) -> Result:
         """Let the child work in slices, as much as it may, until it has ended."""
         machine, limits = self._machine, self._limits
         cpu_s = running_s = 0.0
@@ -400,7 +393,7 @@ class Learning:
                 return Result(how="died", sentence=f"training was ended: {excess}")
         while records := worker.records():
             said.take(records)
-        return _end(worker.exit_code(), said, self._paths)
+        return trainee.result_of(worker.exit_code(), said, self._paths)
 
     # -- what is told and written --------------------------------------------------------------
 
@@ -447,49 +440,6 @@ class Learning:
         return self._backlog.stored()
 
 
-# -- what the child says -----------------------------------------------------------------------
-
-Share = Annotated[float, Meta(ge=0, le=1)]
-Scores = dict[str, float | None]
-
-
-class _Verdict(msgspec.Struct, frozen=True):
-    accepted: bool
-    sentence: Annotated[str, Meta(max_length=1000)]
-    before: Scores | None = None
-    after: Scores | None = None
-
-
-class _Updated(msgspec.Struct, frozen=True):
-    """The last record of `trainer update`; it has more fields, of no concern here."""
-
-    id: str | None  # of the model that is in use now; None: none was made, or it was no better
-    verdict: _Verdict | None  # None: there was nothing to learn, or to compare with
-    n_left: Annotated[int, Meta(ge=0)] = 0  # characters of new text that have to wait
-
-
-@dataclass(slots=True)
-class _Said:
-    """What a child has said so far. What is not understood is passed over."""
-
-    share: float = 0.0
-    updated: _Updated | None = None
-
-    def take(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Understand some more."""
-        for record in records:
-            with suppress(msgspec.ValidationError):
-                if record.get("event") == "updated":
-                    self.updated = msgspec.convert(record, _Updated)
-                elif "share" in record:
-                    self.share = msgspec.convert(record["share"], Share)
-
-    @property
-    def n_left(self) -> int:
-        """Characters that were new and had no room in this training."""
-        return self.updated.n_left if self.updated else 0
-
-
 def _excess(limits: Limits, usage: Usage | None, cpu_s: float, running_s: float) -> str:
     """How a child has gone too far; "" if it has not."""
     if usage and usage.resident > limits.memory:
@@ -500,42 +450,6 @@ def _excess(limits: Limits, usage: Usage | None, cpu_s: float, running_s: float)
     if cpu_s > limits.cpu_s or running_s > limits.running_s:
         return "it found no end by itself"
     return ""
-
-
-def _end(code: int | None, said: _Said, paths: Paths) -> Result:
-    """What came of a child that has ended by itself."""
-    if code == GAVE_WAY:
-        return Result(how="died", sentence="training gave way, as there was no room beside others")
-    if code:
-        how = f"by signal {-code}" if code < 0 else f"with code {code}"
-        log = paths.logs / ERRORS
-        return Result(how="died", sentence=f"training ended {how}; see {log}")
-    updated = said.updated
-    if not updated:
-        return Result(how="died", sentence="training ended and did not say what came of it")
-    verdict, model = updated.verdict, updated.id or ""
-    if not verdict:
-        sentence = f"{model} is in use" if model else "there was nothing new to learn"
-        return Result(how="better" if model else "no-better", model=model, sentence=sentence)
-    return Result(
-        how="better" if verdict.accepted else "no-better",
-        sentence=verdict.sentence,
-        model=model,
-        before=_measured(verdict.before),
-        after=_measured(verdict.after),
-    )
-
-
-def _measured(scores: Scores | None) -> dict[str, float]:
-    return {name: value for name, value in (scores or {}).items() if value is not None}
-
-
-def _asked(settings: Settings) -> Iterator[str]:
-    """The arguments of a child: what to leave out, and the folders."""
-    for pattern in settings.ignore:
-        yield f"--ignore={pattern}"
-    yield "--"
-    yield from map(str, settings.watch)
 
 
 def _learned_at(paths: Paths, folders: Sequence[Path]) -> float:
@@ -552,18 +466,3 @@ def _learned_at(paths: Paths, folders: Sequence[Path]) -> float:
         logger.error("what was learned cannot be told: %s", discreet.without_text(error))
         return 0.0
     return when if all({folder, *folder.parents} & {*roots} for folder in folders) else 0.0
-
-
-def environment(paths: Paths, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What a child needs to find the same folders as we. Raises ChildError if it could not.
-
-    A daemon is told its folders by whoever starts it, and its own environment may name others.
-    """
-    named = {**environ, "AFTERWORD_BASE": str(paths.base)}
-    for found in (named, {**named, "AFTERWORD_HOME": str(paths.data.parent)}):
-        theirs = Paths.from_environment(found)
-        if replace(theirs, runtime=paths.runtime) == paths:  # the socket is none of its business
-            return found
-    raise ChildError(
-        f"{paths.data}: a child would look elsewhere; set AFTERWORD_HOME for the daemon"
-    )

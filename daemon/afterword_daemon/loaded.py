@@ -33,6 +33,7 @@ class Loaded:
     bundle: Bundle | None
     settings: Settings
     model_notice: str = ""  # why another model serves than should
+    stands_in: bool = False  # it does until somebody chooses one
     settings_notice: str = ""  # what is wrong with the settings; those that are not stand
     # As it was before anything was read: what is written meanwhile is read once too often, rather
     # than never.
@@ -45,7 +46,10 @@ class Loaded:
         if bundle:
             model = Model(id=bundle.id, created=bundle.created, scores=dict(bundle.scores))
         return About(
-            model=model, model_notice=self.model_notice, settings_notice=self.settings_notice
+            model=model,
+            model_notice=self.model_notice,
+            stands_in=self.stands_in,
+            settings_notice=self.settings_notice,
         )
 
 
@@ -55,6 +59,7 @@ class About:
 
     model: Model | None
     model_notice: str
+    stands_in: bool
     settings_notice: str
 
     @property
@@ -73,13 +78,22 @@ def load(paths: Paths, before: Settings | None = None) -> Loaded:
     now = stamps(paths)
     settings, settings_notice = config.in_force(paths, before)
     try:
-        bundle, notice = Shelf(paths.models, paths.base).current()
+        shelf = Shelf(paths.models, paths.base)
+        bundle, notice = shelf.current()
+        damaged = shelf.instead_of()
+        if bundle and damaged and not notice:
+            # The shelf tells it once, and whoever heard it may have ended.
+            notice = (
+                f"{damaged} was damaged, and {bundle.id} is in use instead; learn again, "
+                f"or leave it so: trainer use {bundle.id}"
+            )
     except (BundleError, StateError) as error:
-        bundle, notice = None, str(error)
+        bundle, notice, damaged = None, str(error), None
     return Loaded(
         bundle=bundle,
         settings=settings,
         model_notice=notice or "",
+        stands_in=damaged is not None,
         settings_notice=settings_notice,
         stamps=now,
     )

@@ -27,6 +27,7 @@ from afterword_daemon.endpoint import OTHER, READY, EndpointError
 
 logger = logging.getLogger(__name__)
 
+LOG: Final = "daemon.log"  # in the folder of logs
 MAX_LOG: Final = 2 << 20  # bytes, and as many in the log before: months of a quiet daemon
 MAX_EQUAL: Final = 100  # lines a minute: a client that comes and goes all the time fills no disk
 EXIT_OTHER: Final = 75  # there is a daemon already; EX_TEMPFAIL of sysexits.h
@@ -43,7 +44,7 @@ def run(
     """
     confinement.leave_no_traces()
     try:
-        log = LogFile(paths.logs / "daemon.log", at_most=MAX_LOG)
+        log = LogFile(paths.logs / LOG, at_most=MAX_LOG)
         with _logging_to(log):
             # Before the engine and all that it needs is loaded: it holds for that too.
             enforced_by = confinement.confine()

@@ -44,11 +44,21 @@ Order = Literal[
     "watch",
     "forget",
     "clear-stats",
+    "settings",
     "drain",
     "stop",
 ]
 Event = Literal["shown", "accepted", "partly", "rejected"]
-State = Literal["starting", "ready", "learning", "paused", "no-model", "degraded", "draining"]
+State = Literal[
+    "starting",
+    "ready",
+    "learning",
+    "forgetting",
+    "paused",
+    "no-model",
+    "degraded",
+    "draining",
+]
 
 
 class ProtocolError(Exception):
@@ -104,7 +114,6 @@ class Complete(_Message, frozen=True, kw_only=True):
     # One step of it in this document, "\t" or blanks.
     indentation: Annotated[str, Meta(max_length=MAX_INDENTATION)] = "\t"
     invoked: bool = False  # asked for by the user, who wants to see alternatives
-    learn: bool = True  # what is typed; False in a file that the user had forgotten
     options: Options = Options()
 
 
@@ -145,7 +154,7 @@ class Ask(_Message, frozen=True, kw_only=True):
 
     id: int
     what: Order
-    document: Name = ""  # of "why", of "forget"; of "watch" the folder, absolute
+    document: Name = ""  # of "why"; of "watch" the folder, of "forget" the path, absolute
 
 
 # -- from the daemon ---------------------------------------------------------------------------
@@ -173,7 +182,7 @@ class Completed(_Message, frozen=True, kw_only=True):
 
     id: int
     items: tuple[Item, ...] = ()
-    reason: str = ""  # a code, why there is none: see `engine.Reason`
+    reason: str = ""  # a code, why there is none: see `reasons.Reason`
     model: str = ""  # id of the bundle
 
 
@@ -197,8 +206,12 @@ class Changed(_Message, frozen=True, kw_only=True):
 
     state: State
     detail: str = ""  # one line for people
-    progress: float | None = None  # 0 to 1, while learning
+    progress: float | None = None  # 0 to 1, while learning or forgetting
     model: str = ""
+    forgotten: str = ""  # what came of forgetting, for people; once, when it has ended
+    # What the settings forbid everywhere, so that nobody has to ask.
+    trigger: Literal["auto", "manual"] = "auto"
+    enable: Mapping[str, bool] = {}  # by language
 
 
 ToDaemon = Hello | Complete | Cancel | Remember | Close | Outcome | Ask
@@ -255,10 +268,19 @@ class Training(_Facts, frozen=True, kw_only=True):
     when: float = 0.0  # Unix time
 
 
+class Forgot(_Facts, frozen=True, kw_only=True):
+    """What came of forgetting a path."""
+
+    how: str = ""  # "rebuilt", "deleted", "nothing", "died"
+    sentence: str = ""  # for people; it does not name the path
+    model: str = ""  # that was made without it
+    when: float = 0.0  # Unix time
+
+
 class Learning(_Facts, frozen=True, kw_only=True):
     """What the training of the weights is about."""
 
-    # "off", "paused", "idle", "resting", "waiting", "training", "halted", "ended"
+    # "off", "paused", "idle", "resting", "waiting", "training", "halted", "ended", "forgetting"
     state: str = "off"
     detail: str = ""  # a sentence for people: what it waits for, or why not
     share: float | None = None  # 0 to 1, while there is a training
@@ -266,6 +288,7 @@ class Learning(_Facts, frozen=True, kw_only=True):
     next: float | None = None  # Unix time before which there is none
     failures: int = 0  # in a row that gained nothing
     last: Training | None = None
+    forgotten: Forgot | None = None  # what came of the last path
 
 
 class Status(_Facts, frozen=True, kw_only=True):

@@ -27,6 +27,21 @@ from afterword_daemon.states import common
 MOST_DOCUMENTS = 64  # open at a time; of more, the one that was touched longest ago goes
 MOST_CHARACTERS = 400_000  # of all of them, two thirds of the memory: what is typed has room, too
 
+_OURS = "\0"  # begins our keys in the memory; no file has such a name
+_DONE = object()
+
+# Symbols between two requests: keys pressed quickly, a new line's indentation, a pair's closer.
+# More at once is a paste, unless it was offered.
+_MOST_TYPED = 16
+_LONGEST_WORD = 24  # symbols that wait for a word's end; text without blanks may have none
+_RECOGNISED = 32  # symbols by which a text is known again
+_LONGEST_SECRET = 20_000  # characters; a key in a PEM block, as `secrets` has it
+_WINDOW = 8000  # characters by which the search moves on, looking as far back: 2 ms
+_USUAL, _LARGEST = 2000, 8000  # characters of a piece: at the seams contexts are cut off
+_NEAR = 400  # characters on either side of a cursor: a secret, and the line that names it
+_LINES = 8  # that were typed last: more than a secret reaches over, whichever way one went
+_TELLING = 8  # characters of a secret; less of it is none
+
 
 class Recollection:
     """The part of a memory that holds open documents."""
@@ -314,19 +329,3 @@ def _is_accepted(new: Symbols, offered: Symbols) -> bool:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
-
-
-_OURS = "\0"  # begins our keys in the memory; no file has such a name
-_DONE = object()
-
-# Symbols between two requests: keys pressed quickly, a new line's indentation, a pair's closer.
-# More at once is a paste, unless it was offered.
-_MOST_TYPED = 16
-_LONGEST_WORD = 24  # symbols that wait for a word's end; text without blanks may have none
-_RECOGNISED = 32  # symbols by which a text is known again
-_LONGEST_SECRET = 20_000  # characters; a key in a PEM block, as `secrets` has it
-_WINDOW = 8000  # characters by which the search moves on, looking as far back: 2 ms
-_USUAL, _LARGEST = 2000, 8000  # characters of a piece: at the seams contexts are cut off
-_NEAR = 400  # characters on either side of a cursor: a secret, and the line that names it
-_LINES = 8  # that were typed last: more than a secret reaches over, whichever way one went
-_TELLING = 8  # characters of a secret; less of it is none

@@ -19,6 +19,7 @@ from afterword_trainer import durable
 
 from afterword_daemon.protocol import MAX_CHARACTERS, Event
 
+NAME: Final = "counts.json"  # in the folder of data
 EDGES: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # where bins begin
 ENOUGH: Final = 200  # shown: an hour or two; below it nothing is corrected
 TRUST: Final = 50  # imagined suggestions per bin that came true as stated

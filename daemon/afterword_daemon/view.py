@@ -50,7 +50,7 @@ N_LABEL = 11  # columns before a fact
 
 def headline(status: Status, now: float) -> str:
     """The one line: how the daemon is."""
-    colour = {"ready": GREEN, "learning": GREEN}.get(status.state, YELLOW)
+    colour = dict.fromkeys(("ready", "learning", "forgetting"), GREEN).get(status.state, YELLOW)
     since_s = now - status.started
     running = f"running for {span(since_s)}" if since_s >= 1 else "just started"
     parts = [f"{status.state.replace('-', ' ')}, {running}"]
@@ -81,7 +81,7 @@ def status(daemon: Status, now: float) -> Iterator[str]:
     yield _fact("memory", memory(daemon))
     yield _fact("network", network(daemon))
     yield from watched(daemon.watched)
-    if daemon.watched:
+    if daemon.watched or daemon.learning.forgotten or daemon.learning.state == "forgetting":
         yield from learning(daemon.learning, now)
     if folders := dict.fromkeys(str(Path(path).parent) for path in daemon.files.values() if path):
         yield _fact("files", painted(f"in {', '.join(folders)}", FAINT))
@@ -122,6 +122,12 @@ def learning(facts: Learning, now: float) -> Iterator[str]:
     state, waiting = facts.state, facts.waiting_characters
     if state == "training":
         told = f"training, {100 * (facts.share or 0):.0f} %"
+    elif state == "halted":
+        told = f"training stands still at {100 * (facts.share or 0):.0f} %: {visible(facts.detail)}"
+    elif state == "forgetting":
+        told = "forgetting"
+        if facts.share is not None:
+            told += f"; the model is made anew, {100 * facts.share:.0f} %"
     elif state == "idle":
         told = "nothing waits for the weights"
         if waiting:
@@ -133,6 +139,8 @@ def learning(facts: Learning, now: float) -> Iterator[str]:
     if facts.next:
         told += f", again in {span(facts.next - now)}"
     yield _fact("learning", told)
+    if forgot := facts.forgotten:
+        yield _fact("", f"{age(_iso(forgot.when), now)}: {visible(forgot.sentence)}")
     if last := facts.last:
         yield _fact("last", f"{age(_iso(last.when), now)}: {visible(last.sentence)}")
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import linecache
 import logging
 import os
 import sys
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout = sys.stderr
     from afterword_lsp import server  # late: --help and a wrong option answer at once
 
+    # The source of what LSP's types were generated from, kept for tracebacks that nobody sees.
+    linecache.clearcache()
     # The 200,000 objects that LSP's types are made of stay; to look through them for garbage
     # would take 25 milliseconds now and then, in the middle of a word.
     gc.freeze()

@@ -91,7 +91,6 @@ def request(
     language: str,
     indentation: str,
     invoked: bool,
-    learn: bool,
     options: protocol.Options,
 ) -> protocol.Complete:
     """What could come at `spot`, given the text from `begin`, its anchor; the id is yet to be."""
@@ -104,7 +103,6 @@ def request(
         after=plain(document.right_of(spot.end)[:MOST_AFTER]),
         indentation=indentation,
         invoked=invoked,
-        learn=learn,
         options=options,
     )
 
@@ -185,6 +183,11 @@ def indentation(text: str) -> str:
     return max(steps, key=steps.__getitem__, default="\t")
 
 
+def file_of(uri: str) -> str:
+    """The absolute path of a document's file, or of a folder; "" for one that has none."""
+    return (uris.to_fs_path(uri) or "") if uri.startswith("file:") else ""
+
+
 def path_of(uri: str, folders: tuple[str, ...]) -> str:
     """The path as headers of learned text have it: relative, with the root folder's name first.
 
@@ -192,7 +195,7 @@ def path_of(uri: str, folders: tuple[str, ...]) -> str:
     Outside of every folder that is open it is the name with that of the file's own folder; of a
     document without a file it is empty.
     """
-    path = uris.to_fs_path(uri) if uri.startswith("file:") else None
+    path = file_of(uri)
     if not path:
         return ""
     parts = path.replace("\\", "/").split("/")
@@ -207,10 +210,13 @@ def path_of(uri: str, folders: tuple[str, ...]) -> str:
 
 
 def name_of(uri: str) -> str:
-    """The name that the daemon knows a document by: the URI, or what stands for a very long one."""
-    if len(uri) <= protocol.MAX_NAME and plain(uri) == uri:
-        return uri
-    return hashlib.blake2b(uri.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    """The name that the daemon knows a document by: the path of its file, as what is forgotten is
+    known by it; the URI where there is no file; or what stands for a very long one.
+    """
+    name = file_of(uri) or uri
+    if len(name) <= protocol.MAX_NAME and plain(name) == name:
+        return name
+    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def language_of(name: str) -> str:

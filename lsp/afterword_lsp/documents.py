@@ -53,12 +53,13 @@ class Change(NamedTuple):
 class Document:
     """One open document. Its text equals the editor's as long as `is_synced`."""
 
-    __slots__ = ("_lines", "encoding", "is_synced", "mark", "version")
+    __slots__ = ("_lines", "encoding", "is_synced", "is_too_big", "mark", "version")
 
     def __init__(self, text: str, version: int, encoding: Encoding = "utf-16") -> None:
         self.encoding: Final = encoding
         self.version = version
         self.is_synced = True  # False from a change that cannot be right until a whole text
+        self.is_too_big = False  # and not held: text, or a line, that nobody typed
         # A place that moves along when the text above it changes, None once the text around it is
         # replaced: whoever sets it finds it again behind the same character.
         self.mark: Place | None = None
@@ -144,8 +145,9 @@ class Document:
 
     def _set(self, text: str) -> None:
         self.mark = None
+        self.is_too_big = False
         self._lines = _split(text)
-        self._let_go_if_too_long(self._lines, len(text))
+        self._let_go_if_too_big(self._lines, len(text))
 
     def _edit(self, text: str, start: Position, end: Position) -> None:
         lines = self._lines
@@ -157,6 +159,7 @@ class Document:
             head = _cut(lines[first], start.character, self.encoding)[0]
         if end.line < len(lines):
             tail = _cut(lines[last], end.character, self.encoding)[1]
+        is_split = not lines[first].startswith(head)  # a surrogate pair, by one half of it
         from_place = Place(first, len(head))
         to_place = Place(last, len(lines[last]) - len(tail))
         new = _paired(head + text + tail)
@@ -174,7 +177,9 @@ class Document:
 
         # 3) the mark: it stays, or moves with what is behind the edit, or was within it
         mark = self.mark
-        if mark is not None and mark > from_place:
+        if is_split and mark == from_place:
+            self.mark = None
+        elif mark is not None and mark > from_place:
             n_more = len(replacing) - (last + 1 - first)
             if mark.line > last:
                 self.mark = Place(mark.line + n_more, mark.column)
@@ -183,12 +188,13 @@ class Document:
                 self.mark = Place(last + n_more, end_of_edit + mark.column - to_place.column)
             else:
                 self.mark = None
-        self._let_go_if_too_long(replacing)
+        self._let_go_if_too_big(replacing)
 
-    def _let_go_if_too_long(self, lines: Sequence[str], n_characters: int = 0) -> None:
+    def _let_go_if_too_big(self, lines: Sequence[str], n_characters: int = 0) -> None:
         longest = max(map(len, lines))
         if n_characters > MOST_CHARACTERS or longest > MOST_CHARACTERS_IN_LINE:
             self.is_synced = False
+            self.is_too_big = True
             self.mark = None
             self._lines = [""]
 

@@ -1,6 +1,6 @@
-"""Learning as editors show work in progress: begun, so many per cent, ended.
+"""Learning and forgetting as editors show work in progress: begun, so many per cent, ended.
 
-Knows LSP's messages for it and their order; knows nothing of learning. An editor may refuse, or
+Knows LSP's messages for it and their order; knows nothing of the work. An editor may refuse, or
 never answer whether it will show anything: then nothing is shown.
 """
 
@@ -12,7 +12,8 @@ from lsprotocol import types
 
 logger = logging.getLogger(__name__)
 
-TITLE: Final = "Afterword learns"
+# By the work, as `status` has it.
+TITLES: Final = {"learning": "Afterword learns", "forgetting": "Afterword forgets"}
 
 
 class Progress:
@@ -26,23 +27,26 @@ class Progress:
         """`create` asks the editor for a place to show one by its name; `say` notifies it."""
         self._create = create
         self._say = say
-        self._number = 0  # of trainings that were shown
-        self._share: float | None = None  # as it should be; None: nothing goes on
+        self._number = 0  # of works that were shown
+        self._work = ""  # that goes on; "": none
+        self._percent = 0  # as it should be
         self._is_shown = False
-        self._was_asked = False  # about this training
+        self._was_asked = False  # about this work
 
-    async def show(self, share: float | None) -> None:
-        """Show so much of the work, 0 to 1, from now on; None: nothing goes on any more."""
-        before, self._share = self._share, share
-        if share is None:
-            self._end()
-        elif self._is_shown:
-            if _percent(share) != _percent(before or 0.0):
-                self._tell(types.WorkDoneProgressReport(percentage=_percent(share)))
-        elif not self._was_asked:
-            await self._begin()
+    async def show(self, work: str, share: float | None = None, outcome: str = "") -> None:
+        """Show so much of a work, 0 to 1, from now on.
 
-    async def _begin(self) -> None:
+        With "" nothing goes on any more; `outcome` is what came of it, for people.
+        """
+        if work != self._work:
+            self._end(outcome)
+        before, self._work, self._percent = self._percent, work, round(100 * (share or 0.0))
+        if self._is_shown and self._percent != before:
+            self._tell(types.WorkDoneProgressReport(percentage=self._percent))
+        elif work and not self._was_asked:
+            await self._begin(TITLES[work])
+
+    async def _begin(self, title: str) -> None:
         self._number += 1
         self._was_asked = True
         name = self._name
@@ -55,15 +59,15 @@ class Progress:
             self._is_shown = True
             self._tell(
                 types.WorkDoneProgressBegin(
-                    title=TITLE, cancellable=False, percentage=_percent(self._share or 0.0)
+                    title=title, cancellable=False, percentage=self._percent
                 )
             )
 
-    def _end(self) -> None:
+    def _end(self, outcome: str) -> None:
         self._was_asked = False
         if self._is_shown:
             self._is_shown = False
-            self._tell(types.WorkDoneProgressEnd())
+            self._tell(types.WorkDoneProgressEnd(message=outcome or None))
 
     def _tell(
         self,
@@ -76,7 +80,3 @@ class Progress:
     @property
     def _name(self) -> str:
         return f"afterword-{self._number}"
-
-
-def _percent(share: float) -> int:
-    return round(100 * share)

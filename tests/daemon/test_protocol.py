@@ -41,7 +41,6 @@ to_daemon = some.one_of(
         document=texts,
         path=texts,
         before=texts,
-        learn=some.booleans(),
         after=texts,
         options=some.builds(Options, temperature=some.none() | some.floats(0, 2)),
     ),

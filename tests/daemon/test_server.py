@@ -24,7 +24,16 @@ from typing import Any
 
 import bases
 import pytest
-from afterword_daemon import client, config, endpoint, loaded, process, protocol, server
+from afterword_daemon import (
+    client,
+    config,
+    endpoint,
+    loaded,
+    process,
+    protocol,
+    server,
+    sessions,
+)
 from afterword_daemon.client import Connection, RefusedError, StartError
 from afterword_daemon.protocol import (
     Ask,
@@ -79,7 +88,7 @@ def test_who_greets_is_welcomed_and_told_how_it_is(served: Paths) -> None:
     assert welcome == Welcome(
         protocol=protocol.PROTOCOL_VERSION, build=endpoint.build(), pid=pid_of(served)
     )
-    assert changed == Changed(state="ready", model="base")
+    assert changed == Changed(state="ready", model="base", enable={"*": True})
 
 
 def test_a_request_is_answered_by_the_model(connection: Connection) -> None:
@@ -144,13 +153,12 @@ def test_the_latest_request_for_a_document_wins(odd_served: Paths) -> None:
     assert answers == {1: "superseded", 2: "cancelled", 3: "superseded", 4: "completed"}
 
 
-@pytest.mark.parametrize("how", ["close", "forget"])
-def test_nothing_goes_on_for_a_document_that_is_gone(odd_served: Paths, how: str) -> None:
-    """Whether it was closed or is to be forgotten; other documents are let alone."""
+def test_nothing_goes_on_for_a_document_that_is_gone(odd_served: Paths) -> None:
+    """When it was closed; other documents are let alone."""
     with raw(odd_served) as one:
         one.say(Complete(id=1, document="a", before=WAIT))
         one.say(Complete(id=2, document="b", before="x"))
-        one.say(Close(document="a") if how == "close" else Ask(id=3, what="forget", document="a"))
+        one.say(Close(document="a"))
         answers = {}
         for message in one.hears():
             if isinstance(message, Completed | Failed):
@@ -223,14 +231,6 @@ def test_everybody_hears_when_learning_is_paused(served: Paths, connection: Conn
     assert connection.ask("status")["state"] == "ready"
 
 
-def test_what_is_forgotten_is_not_known_any_more(connection: Connection) -> None:
-    """Not even what became of the last request."""
-    connection.complete(request("The river r", document="one"))
-    assert connection.ask("why", document="one")["explanation"]
-    connection.ask("forget", document="one")
-    assert connection.ask("why", document="one") == {}
-
-
 def test_what_a_client_had_open_is_forgotten_with_it(served: Paths, connection: Connection) -> None:
     """What another has open under the same name is its own, and stays."""
     n_before = connection.status().documents
@@ -245,25 +245,140 @@ def test_what_a_client_had_open_is_forgotten_with_it(served: Paths, connection: 
     assert connection.ask("why", document="ours")
 
 
-def test_what_is_forgotten_is_forgotten_of_everybody(served: Paths, connection: Connection) -> None:
-    """And not learned from whoever else has it open, until that one opens it anew."""
-    text = "Quillfeather rose in the night and fell by day.\n" * 100
+# A trainer that has forgotten at once, and one that takes as long as it likes.
+FORGETS = {"trainee__FORGET": [sys.executable, "-c", "pass"], "forgetting__SLICE_S": 0.01}
+FORGETS_LONG = {"trainee__FORGET": [sys.executable, "-c", "import time; time.sleep(100)"]}
+
+
+@pytest.fixture
+def diary(tmp_path: Path) -> str:
+    """A file of the user's."""
+    path = tmp_path / "diary.md"
+    path.write_text("Quillfeather rose in the night and fell by day.\n" * 100)
+    return str(path)
+
+
+def test_what_is_forgotten_is_forgotten_of_everybody(
+    start: Start, paths: Paths, diary: str
+) -> None:
+    """And not learned any more from whoever else has it open, nor when it is opened anew."""
+    text = Path(diary).read_text()
+    connection = start(*odd(**FORGETS))
 
     def is_known() -> bool:
         asked = request("On Monday Quillfe", document="elsewhere", invoked=True)
         return any(item.text.startswith("ather") for item in connection.complete(asked).items)
 
-    with raw(served) as one:
-        one.say(Remember(document="ours", text=text))
+    with raw(paths) as one:
+        one.say(Remember(document=diary, text=text))
         assert eventually(is_known)
-        connection.ask("forget", document="ours")
-        one.say(Remember(document="ours", text=text))
-        one.say(Complete(id=1, document="ours", before=text[-2000:]))
-        one.answer(1)
+        assert connection.ask("forget", document=diary) == {"forgetting": diary}
         assert eventually(lambda: not is_known())
-        one.say(Close(document="ours"))
-        one.say(Remember(document="ours", text=text))
-        assert eventually(is_known)
+        for _ in range(2):
+            one.say(Remember(document=diary, text=text))
+            one.say(Complete(id=1, document=diary, before=text[-2000:]))
+            assert isinstance(one.answer(1), Completed)
+            assert not is_known()
+            one.say(Close(document=diary))
+
+
+def test_nothing_goes_on_for_a_document_that_is_forgotten(
+    start: Start, paths: Paths, diary: str
+) -> None:
+    """Whoever asks for it; not even what became of the last request is known."""
+    connection = start(*odd(**FORGETS))
+    connection.complete(request("The river r", document=diary))
+    assert connection.ask("why", document=diary)["explanation"]
+    with raw(paths) as one:
+        one.say(Complete(id=1, document=diary, before=WAIT))
+        connection.ask("forget", document=diary)
+        assert one.answer(1) == Failed(id=1, code="cancelled")
+    assert connection.ask("why", document=diary) == {}
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_what_is_typed_into_a_forgotten_file_is_not_learned(
+    start: Start, paths: Paths, diary: str, is_forgotten: bool
+) -> None:
+    """Not even while it is open; of any other file it is."""
+    connection = start(*odd(**FORGETS))
+    if is_forgotten:
+        connection.ask("forget", document=diary)
+    typed = ""
+    for word in ["Wumpeldorf ", "sings ", "of ", "brisket.\n"] * 6:
+        typed += word
+        connection.complete(request(typed, document=diary))
+    last = connection.complete(request(typed + "Wumpel", document=diary, invoked=True))
+    assert any(item.text.startswith("dorf") for item in last.items) != is_forgotten
+
+
+def test_everybody_hears_of_forgetting(start: Start, paths: Paths, diary: str) -> None:
+    """That it goes on, paused or not, and what came of it; `status` tells it too."""
+    connection = start(*odd(**FORGETS))
+    with raw(paths) as one:
+        connection.ask("pause")
+        connection.ask("forget", document=diary)
+        assert isinstance(news := one.change("forgetting"), Changed)
+        assert (news.progress, news.forgotten) == (None, "")
+        ended = next(m for m in one.hears() if isinstance(m, Changed) and m.forgotten)
+    assert (ended.state, ended.forgotten) == ("paused", "forgotten; no model had seen it")
+    learning = connection.status().learning
+    assert learning.forgotten
+    assert (learning.state, learning.forgotten.sentence) == ("paused", ended.forgotten)
+
+
+def test_forgetting_is_shown_while_it_goes_on(start: Start, paths: Paths, diary: str) -> None:
+    """And its child ends with the daemon, that which is killed too."""
+    connection = start(*odd(**FORGETS_LONG))
+    connection.ask("forget", document=diary)
+    assert connection.status().learning.state == "forgetting"
+    assert connection.status().state == "forgetting"
+    connection.ask("stop")
+    assert eventually(lambda: not (paths.data / "endpoint.json").exists())
+    again = start(*odd(**FORGETS))
+    told = again.status().learning
+    assert eventually(lambda: again.status().learning.forgotten is not None), told
+
+
+@pytest.mark.parametrize(
+    ("document", "error"),
+    [
+        ("/nowhere/at/all", "it is not there and was never learned; check the spelling"),
+        ("untitled:Untitled-1", "is forgotten when it is closed"),
+        ("", "is forgotten when it is closed"),
+    ],
+)
+def test_what_cannot_be_forgotten_is_said(
+    connection: Connection, document: str, error: str
+) -> None:
+    """In a sentence; nothing is begun."""
+    assert error in connection.ask("forget", document=document)["error"]
+    assert connection.status().state == "ready"
+
+
+def test_settings_are_written_to_be_edited(start: Start, paths: Paths) -> None:
+    """Once, with every setting explained; what stands there stays."""
+    connection = start()
+    file = Path(connection.ask("settings")["file"])
+    assert file == config.path_of(paths)
+    assert "eagerness" in file.read_text()
+    file.write_text("seed = 7\n")
+    assert connection.ask("settings") == {"file": str(file)}
+    assert file.read_text() == "seed = 7\n"
+
+
+def test_everybody_hears_what_the_settings_forbid(start: Start, paths: Paths) -> None:
+    """At the greeting and whenever they change, so that nobody asks in vain."""
+    connection = start(*odd(server__REFRESH_S=0.0))
+    with raw(paths) as one:
+        first = one.change("ready")
+        configure(paths, 'trigger = "manual"\n[enable]\npython = false\n')
+        connection.ask("reload")
+        changes = (m for m in one.hears() if isinstance(m, Changed))
+        news = next(change for change in changes if change.trigger == "manual")
+    assert isinstance(first, Changed)
+    assert (first.trigger, first.enable) == ("auto", {"*": True})
+    assert news.enable == {"*": True, "python": False}
 
 
 def test_counts_are_told_and_forgotten(connection: Connection) -> None:
@@ -323,6 +438,24 @@ def test_a_damaged_model_is_replaced_by_the_one_before(start: Start, paths: Path
     assert "WARNING shelf.current has something to say; see: afterword doctor" in log
     assert str(paths.models) not in log
     assert (paths.logs / "daemon.err").read_bytes() == b""
+
+
+def test_a_damaged_model_is_told_of_by_the_next_daemon_too(start: Start, paths: Paths) -> None:
+    """Until somebody chooses a model."""
+    shelf = Shelf(paths.models, paths.base)
+    for name in ("you-1", "you-2"):
+        shelf.use(shelf.publish(bases.bundle(name)))
+    damage(paths.models / "you-2" / "weights.bin")
+    for _ in range(2):
+        with start() as connection:
+            assert connection.status().state == "degraded"
+            assert "you-2" in connection.status().detail
+            connection.ask("stop")
+        assert eventually(lambda: not (paths.data / "endpoint.json").exists())
+    connection = start(*odd(server__REFRESH_S=0.0))
+    assert connection.status().state == "degraded"
+    shelf.use("you-1")
+    assert eventually(lambda: connection.status().state == "ready")
 
 
 def test_why_another_model_serves_is_told_for_as_long_as_it_does(
@@ -442,9 +575,7 @@ def test_a_number_used_twice_is_an_offence(odd_served: Paths) -> None:
         assert one.was_dropped()
 
 
-@settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=some.data())
 def test_no_bytes_disturb_the_others(
     served: Paths, connection: Connection, data: some.DataObject
@@ -576,7 +707,7 @@ def test_there_is_room_for_so_many(start: Start, paths: Paths) -> None:
             return any(isinstance(message, Welcome) for message in another.hears_some())
         return False
 
-    first = start(*odd(server__MAX_CLIENTS=2))
+    first = start(*odd(sessions__MAX_CLIENTS=2))
     assert first.complete(request("x")).model == "base"
     with raw(paths) as second:
         second.say(Remember(document="one", text="x"))
@@ -595,12 +726,12 @@ def test_who_does_nothing_keeps_nobody_out(served: Paths, connection: Connection
     """Who has something open stays, and gets its answers; whoever comes is let in."""
     connection.complete(request("x"))
     with ExitStack() as stack:
-        idle = [stack.enter_context(raw(served)) for _ in range(server.MAX_CLIENTS + 10)]
+        idle = [stack.enter_context(raw(served)) for _ in range(sessions.MAX_CLIENTS + 10)]
         assert idle[0].was_dropped()
         with connect(served) as late, raw(served, greets=False):
             assert late.complete(request("x", document="late")).model == "base"
             assert connection.complete(request("xy")).model == "base"
-            assert connection.status().clients <= server.MAX_CLIENTS
+            assert connection.status().clients <= sessions.MAX_CLIENTS
 
 
 def test_who_does_nothing_cannot_keep_it_from_being_stopped(start: Start, paths: Paths) -> None:
@@ -608,16 +739,32 @@ def test_who_does_nothing_cannot_keep_it_from_being_stopped(start: Start, paths:
     start()
     pid = pid_of(paths)
     with ExitStack() as stack:
-        for _ in range(server.MAX_CLIENTS + 1):
+        for _ in range(sessions.MAX_CLIENTS + 1):
             stack.enter_context(raw(paths))
         assert client.stop(paths, client="afterword") == "asked"
     assert eventually(lambda: not lives(pid))
 
 
 @pytest.mark.slow
+def test_who_works_cannot_keep_it_from_being_stopped(start: Start, paths: Paths) -> None:
+    """No order is heard where there is no room; whoever holds the lock is told by a signal."""
+    start(*odd(sessions__MAX_CLIENTS=2)).close()
+    pid = pid_of(paths)
+    with ExitStack() as stack:
+        for _ in range(2):
+            one = stack.enter_context(raw(paths))
+            one.say(Remember(document="one", text="x"))
+            one.say(Ask(id=1, what="why"))
+            one.answer(1)
+        assert client.stop(paths, client="afterword") == "forced"
+    assert eventually(lambda: not lives(pid))
+    assert "ending: asked by the system" in (paths.logs / "daemon.log").read_text()
+
+
+@pytest.mark.slow
 def test_so_many_documents_are_kept_of_one_client(start: Start, paths: Paths) -> None:
     """Then the one heard of longest ago is closed; none outlives the client."""
-    connection = start(*odd(server__MAX_DOCUMENTS=3))
+    connection = start(*odd(sessions__MAX_DOCUMENTS=3))
     with raw(paths) as one:
         for n in range(10):
             one.say(Remember(document=str(n), text="x"))

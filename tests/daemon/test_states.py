@@ -88,7 +88,7 @@ def test_what_was_primed_is_not_primed_again(texts: list[str], n_steps: int) -> 
     ),
     st.sampled_from((0, 40_000, 8 << 20)),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_it_leads_where_priming_from_nothing_does(
     edits: list[tuple[int, int, str]], at_most_bytes: int
 ) -> None:

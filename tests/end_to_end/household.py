@@ -46,9 +46,9 @@ def watch(paths: Paths, *folders: Path, quiet_s: float = 0.1, more: str = "") ->
 
 
 def knows(connection: Connection, phrase: Sequence[str]) -> bool:
-    """Whether a suggestion goes on with the second half, in a document that teaches nothing."""
+    """Whether a suggestion goes on with the second half, in a document that has the first alone."""
     half, rest = phrase
-    asked = request(f"As I said:\n{half}", document="asked", invoked=True, learn=False)
+    asked = request(f"As I said:\n{half}", document="asked", invoked=True)
     items = connection.complete(asked).items
     return any(item.text.startswith(rest[:8]) for item in items)
 

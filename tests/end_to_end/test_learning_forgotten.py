@@ -5,17 +5,24 @@
 
 import base64
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
-from afterword_trainer import remembering
+from afterword_daemon import trainee
+from afterword_daemon.protocol import Changed, Model
+from afterword_trainer import ledger, remembering
 from afterword_trainer.paths import Paths
-from daemons import connect, eventually
+from daemons import Raw, connect, eventually, lives, pid_of, raw
 from household import (
     BRIDGE,
     MEADOW,
     RIVER,
+    TRAINER,
+    children,
     knows,
     quick,
     soon_knows,
@@ -24,6 +31,7 @@ from household import (
     watch,
 )
 
+PATIENCE_S = 300.0  # for a training beside other tests
 CANARY = "Zinnoberkäfer-4711"
 
 
@@ -87,6 +95,76 @@ def test_no_trace(paths: Paths, notes: Path) -> None:
         connection.ask("stop")
     assert eventually(lambda: not (paths.data / "endpoint.json").exists())
     assert not [*files_with(paths)]
+
+
+@pytest.mark.slow
+def test_who_asks_in_an_editor_need_not_type_a_command(paths: Paths, notes: Path) -> None:
+    """The daemon has it forgotten, and the model in use made anew; everybody hears of it."""
+    secret = notes / f"about {CANARY}"
+    learned(paths, notes)
+    watch(paths, notes)
+    with connect(paths, *forgets()) as connection, raw(paths) as one:
+        assert soon_knows(connection, RIVER)
+        assert connection.status().model == Model(id="you-1", created=ANY, scores=ANY)
+        assert connection.ask("forget", document=str(secret)) == {"forgetting": str(secret)}
+        assert not knows(connection, RIVER)
+        assert eventually(lambda: bool(children(paths, TRAINER)))
+        [child] = children(paths, TRAINER)
+        news = ended(one)
+        assert news.forgotten == "forgotten; you-2 was made without it and is in use"
+        assert (news.state, connection.status().model) == (
+            "ready",
+            Model(id="you-2", created=ANY, scores=ANY),
+        )
+        assert eventually(lambda: not lives(child))
+        assert not knows(connection, RIVER)
+        assert knows(connection, BRIDGE)
+        assert eventually(lambda: not [*files_with(paths)]), [*files_with(paths)]
+    assert not (paths.models / "you-1").exists()
+    assert [entry.what for entry in ledger.read(paths).entries][-1] == "rebuilt"
+
+
+@pytest.mark.slow
+def test_a_forgetting_that_was_killed_is_finished_by_the_next_daemon(
+    paths: Paths, notes: Path
+) -> None:
+    """Its child leaves with it."""
+    secret = notes / f"about {CANARY}"
+    learned(paths, notes)
+    watch(paths, notes)
+    with connect(paths, *quick()) as connection:
+        connection.ask("forget", document=str(secret))
+        assert eventually(lambda: bool(children(paths, TRAINER)))
+        [child] = children(paths, TRAINER)
+        os.kill(pid_of(paths), signal.SIGKILL)
+    assert eventually(lambda: not lives(child), within_s=5)
+    with connect(paths, *forgets()) as connection, raw(paths) as one:
+        assert connection.status().state == "forgetting"
+        assert "made without it and is in use" in ended(one).forgotten
+        connection.ask("stop")
+    assert eventually(lambda: not (paths.data / "endpoint.json").exists())
+    assert not [*files_with(paths)]
+
+
+def learned(paths: Paths, notes: Path) -> None:
+    """A model of the user's, that has seen a short diary, and of which enough would be left."""
+    (notes / f"about {CANARY}" / "diary.md").write_text(text_of(RIVER) + f"{CANARY} and I.\n" * 40)
+    letters = [f"Dear Judy, the {n}th letter is of {n * 7} roses.\n" for n in range(400)]
+    (notes / "letters.md").write_text("".join(letters))
+    done = trainer(paths, "learn", str(notes), "--epochs", "0.2", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+
+
+def forgets() -> tuple[str, ...]:
+    """A daemon of which the child hurries: beside other work it could take minutes."""
+    hurried = [part for part in trainee.FORGET if part != "--background"]
+    return quick(trainee__FORGET=hurried, keeping__FORGET_S=0.05)
+
+
+def ended(one: Raw) -> Changed:
+    """The news of what came of it, as long as it takes."""
+    one.socket.settimeout(PATIENCE_S)
+    return next(m for m in one.hears() if isinstance(m, Changed) and m.forgotten)
 
 
 def files_with(paths: Paths) -> Iterator[Path]:

@@ -75,7 +75,7 @@ def test_what_is_saved_is_in_the_next_suggestion(paths: Paths, notes: Path, seat
     (notes / "b.md").write_text(text_of(MEADOW))
     note.unlink()
     assert eventually(lambda: not suggests(BRIDGE))
-    assert suggests(MEADOW)
+    assert eventually(lambda: suggests(MEADOW))
 
 
 @pytest.mark.slow

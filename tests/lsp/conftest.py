@@ -38,6 +38,7 @@ async def start(environment: dict[str, str]) -> AsyncIterator[Start]:
         options: object = None,
         *,
         ghost: bool = True,
+        progress: bool = False,
         settings: dict[str, Any] | None = None,
         encodings: Sequence[str] = ("utf-16",),
         arguments: Sequence[str] = (),
@@ -59,6 +60,7 @@ async def start(environment: dict[str, str]) -> AsyncIterator[Start]:
                     workspace=types.WorkspaceClientCapabilities(configuration=settings is not None),
                     general=types.GeneralClientCapabilities(position_encodings=list(encodings)),
                     text_document=text,
+                    window=types.WindowClientCapabilities(work_done_progress=progress),
                 ),
                 initialization_options=options,
             )

@@ -36,6 +36,7 @@ class Listening(asyncio.Protocol):
         self.unanswered: list[Complete] = []
         self.answers = True  # False: requests wait in `unanswered`
         self.greets = True  # False: so does the greeting
+        self.news = Changed(state="ready", model="one")  # told with the greeting
         self._hello: Hello | None = None
         self._text = text
         self._frames = Frames[ToDaemon](ToDaemon)
@@ -70,7 +71,7 @@ class Listening(asyncio.Protocol):
         self.greets = True
         version, build = protocol.PROTOCOL_VERSION, endpoint.build()
         self.say(Welcome(protocol=version, build=build, pid=os.getpid()))
-        self.say(Changed(state="ready", model="one"))
+        self.say(self.news)
 
     def answer(self, request: Complete) -> None:
         item = Item(id=str(request.id), text=self._text)

@@ -34,7 +34,6 @@ def asked(document: Document, spot: Spot) -> Complete:
         language="markdown",
         indentation="\t",
         invoked=False,
-        learn=True,
         options=Options(),
     )
 
@@ -308,8 +307,9 @@ def test_of_a_long_document_the_part_around_the_cursor_is_remembered() -> None:
 
 @pytest.mark.parametrize("uri", [f"file:///{'a' * 5000}", "file:///\ud800"])
 def test_every_document_has_a_name_that_can_be_sent(uri: str) -> None:
-    """And each another one; those of usual length are the URI."""
+    """And each another one; usually it is the path of its file, or the URI where it has none."""
     name = completion.name_of(uri)
     protocol.frame(protocol.Close(document=name))
     assert name == completion.name_of(uri) != completion.name_of(f"{uri}b")
-    assert completion.name_of("file:///ä b.md") == "file:///ä b.md"
+    assert completion.name_of("file:///%C3%A4%20b.md") == "/ä b.md"
+    assert completion.name_of("untitled:1") == "untitled:1"

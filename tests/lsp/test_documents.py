@@ -79,7 +79,7 @@ edits = st.builds(Change, texts, positions, positions)
 batches = st.lists(st.lists(edits | texts.map(Change), max_size=4), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(ENCODINGS), texts, batches)
 @example("utf-16", "a\rb", [[Change("\n", Position(1, 0), Position(1, 0))]])
 @example("utf-16", "a\rb\n", [[Change("", Position(1, 0), Position(1, 1))]])
@@ -122,8 +122,9 @@ def random_change(draw: random.Random, reference: Reference) -> Change:
     return Change(text, start, Position(start.line + n_more, character))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(ENCODINGS), texts, positions, st.lists(edits, max_size=4))
+@example("utf-16", "a😀", Position(1, 0), [Change("b", Position(0, 2), Position(0, 2))])
 def test_a_mark_stays_behind_the_same_character(
     encoding: Encoding, text: str, position: Position, changes: list[Change]
 ) -> None:
@@ -136,12 +137,13 @@ def test_a_mark_stays_behind_the_same_character(
         assert change.start is not None
         assert change.end is not None
         old, start = document.mark, document.place(change.start)
+        is_split = document.position(start) > change.start  # between the halves of a character
         before = document.between(Place(0, 0), old)
         behind = document.between(old, document.end)
         document.apply(version, [change])
         if document.mark is None:
             # At the beginning of a line \r and \n may come together, and are one line's end.
-            assert old > start or old.column == 0
+            assert old > start or old.column == 0 or is_split
         elif old <= start:
             assert document.between(Place(0, 0), document.mark) == before
         else:

@@ -1,4 +1,4 @@
-"""Learning as an editor shows work in progress."""
+"""Learning and forgetting as an editor shows work in progress."""
 
 import asyncio
 from typing import Any
@@ -27,14 +27,17 @@ class Window:
     def say(self, params: types.ProgressParams) -> None:
         """Show it."""
         value = params.value
-        self.seen.append((params.token, value.kind, getattr(value, "percentage", None)))
+        if isinstance(value, types.WorkDoneProgressEnd):
+            self.seen.append((params.token, "end", value.message))
+        else:
+            self.seen.append((params.token, value.kind, value.percentage))
 
 
 async def shown(window: Window, *shares: float | None) -> list[tuple[Any, ...]]:
-    """What an editor sees of work that goes on so far."""
+    """What an editor sees of learning that goes on so far; None: of none."""
     progress = Progress(window.create, window.say)
     for share in shares:
-        await progress.show(share)
+        await progress.show("" if share is None else "learning", share)
     return window.seen
 
 
@@ -69,11 +72,32 @@ async def test_what_ends_before_the_editor_answers_is_not_shown() -> None:
     window = Window()
     window.answer.clear()
     progress = Progress(window.create, window.say)
-    asking = asyncio.ensure_future(progress.show(0.1))
+    asking = asyncio.ensure_future(progress.show("learning", 0.1))
     await asyncio.sleep(0)
-    await progress.show(0.2)
-    await progress.show(None)
+    await progress.show("learning", 0.2)
+    await progress.show("")
     window.answer.set()
     await asking
 
     assert window.seen == [("create", "afterword-1")]
+
+
+@pytest.mark.asyncio
+async def test_forgetting_takes_the_place_of_learning_and_says_what_came_of_it() -> None:
+    """Each is a work of its own; how far forgetting is may not be known."""
+    window = Window()
+    progress = Progress(window.create, window.say)
+    await progress.show("learning", 0.5)
+    await progress.show("forgetting")
+    await progress.show("forgetting", 0.25)
+    await progress.show("", outcome="the model was made without it")
+
+    assert window.seen == [
+        ("create", "afterword-1"),
+        ("afterword-1", "begin", 50),
+        ("afterword-1", "end", None),
+        ("create", "afterword-2"),
+        ("afterword-2", "begin", 0),
+        ("afterword-2", "report", 25),
+        ("afterword-2", "end", "the model was made without it"),
+    ]

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -11,13 +13,15 @@ from typing import Any
 
 import psutil
 import pytest
+from afterword_daemon import config
 from afterword_daemon.client import Connection
+from afterword_daemon.protocol import Changed
 from afterword_lsp import server as server_module
 from afterword_lsp import stdio
 from afterword_trainer.paths import Paths
 from clients import AUTOMATIC, SENTENCE, TIMEOUT_S, URI, Editor, Start
 from daemons import WAIT, connect, eventually, odd, pid_of
-from listening import until
+from listening import Listening, until
 from lsprotocol import types
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
@@ -79,7 +83,7 @@ async def served(paths: Paths) -> AsyncIterator[tuple[server_module.Server, Say,
         writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     server = server_module.Server(paths, Unwatched())
-    pipes = stdio.Pipes(server.protocol.receive)  # type: ignore[attr-defined]
+    pipes = stdio.Pipes(server.wire.receive)
     server.protocol.set_writer(pipes)  # type: ignore[arg-type]
     await pipes.open(in_reads, out_writes)
     pipe = os.fdopen(in_writes, "wb", buffering=0)
@@ -269,21 +273,76 @@ async def test_saving_is_announced_and_heard_of(paths: Paths) -> None:
         await until(lambda: document.changed_at)
         say("textDocument/didSave", {"textDocument": {"uri": URI}})
         await until(lambda: document.changed_at is None)
-        assert answers[1]["result"]["capabilities"]["textDocumentSync"]["save"]
+        capabilities = answers[1]["result"]["capabilities"]
+        assert capabilities["textDocumentSync"]["save"]
+        assert capabilities["completionProvider"]  # an empty one is none to some editors
 
 
-async def test_a_file_can_be_forgotten(start: Start) -> None:
-    """What its text made likely is suggested no more."""
-    editor = await opened(start, BY_LINE)
-    await editor.suggestion(REST_OF_LINE)
-    assert await editor.run("forgetFile") == {"forgotten": URI}
+async def test_a_file_can_be_forgotten(start: Start, daemon: Connection, tmp_path: Path) -> None:
+    """What its text made likely is suggested no more; nor in another window, or when opened anew.
 
-    async def is_gone() -> None:
-        while REST_OF_LINE in (await editor.ask() or ()):
+    Then the end is told, and what came of it.
+    """
+    file = tmp_path / "a letter.md"
+    file.write_text(BY_LINE)
+    editor, other = await start(CHATTY), await start(CHATTY)
+    for one in (editor, other):
+        one.open(BY_LINE, uri=file.as_uri())
+        await one.suggestion(REST_OF_LINE)
+    assert await editor.run("forgetFile") == {"forgetting": str(file)}
+
+    async def is_gone(one: Editor) -> None:
+        while REST_OF_LINE in (await one.ask() or ()):
             pass
 
-    await asyncio.wait_for(is_gone(), TIMEOUT_S)
-    assert "error" in await editor.run("forgetFile", "file:///none")
+    async def outcome() -> str:
+        while not (status := await editor.statuses.get()).forgotten:
+            pass
+        return str(status.forgotten)
+
+    for one in (editor, other):
+        await asyncio.wait_for(is_gone(one), TIMEOUT_S)
+        one.close()
+        one.open(BY_LINE, uri=file.as_uri())
+        one.save()
+        assert REST_OF_LINE not in (await one.ask() or ())
+    assert await asyncio.wait_for(outcome(), TIMEOUT_S)
+
+
+async def test_forgetting_is_work_in_progress(start: Start, paths: Paths) -> None:
+    """With what came of it at its end."""
+    daemon = Listening()
+    await daemon.open(paths)
+    editor = await start(CHATTY, progress=True)
+    editor.open(TEXT)
+    await editor.until("ready")
+    seen: dict[Any, list[Any]] = editor.client.progress_reports
+    for news in (
+        Changed(state="forgetting"),
+        Changed(state="forgetting", progress=0.5),
+        Changed(state="ready", forgotten="the model was made without it"),
+    ):
+        daemon.say(news)
+        n_before = sum(map(len, seen.values()))
+        await until(lambda n=n_before: sum(map(len, seen.values())) > n)
+    daemon.close()
+
+    [[begin, report, end]] = seen.values()
+    assert (begin.title, begin.percentage, report.percentage) == ("Afterword forgets", 0, 50)
+    assert end.message == "the model was made without it"
+
+
+@pytest.mark.parametrize("uri", [URI, "untitled:1"])
+async def test_what_was_never_saved_is_let_go(start: Start, daemon: Connection, uri: str) -> None:
+    """It was never learned for good, and there is no suggestion in it any more."""
+    editor = await start(CHATTY)
+    editor.open(TEXT, uri=uri)
+    await editor.suggestion()
+    assert (await editor.run("forgetFile", uri))["let_go"] == uri
+    assert (await editor.run("status", uri))["reason"] == "forgotten"
+    assert await editor.ask() == []
+    assert n_heard(daemon)[1] == 0
+    assert "error" in await editor.run("forgetFile", f"{uri}-that-is-not-open")
 
 
 # -- off ---------------------------------------------------------------------------------------
@@ -308,10 +367,40 @@ async def test_off_means_zero_requests(
         editor.type(character)
     assert await editor.ask() == []
     assert await editor.entries() == []
-    assert (await editor.run("whyNoSuggestion"))["reason"] == "off"
+    assert (await editor.run("whyNoSuggestion"))["reason"] in ("off", "language")
     editor.close()
     assert n_heard(daemon) == (0, 0)
     assert daemon.ask("status")["clients"] == 1  # this test
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_known"), [('trigger = "manual"', 1), ("[enable]\nmarkdown = false", 0)]
+)
+async def test_off_for_all_editors_means_zero_requests_too(
+    start: Start, paths: Paths, settings: str, n_known: int
+) -> None:
+    """What config.toml says is known before the first key is asked about."""
+    paths.config.mkdir(parents=True, exist_ok=True)
+    config.path_of(paths).write_text(settings)
+    editor = await start(CHATTY)
+    editor.open(TEXT)
+    for character in REST:
+        editor.type(character)
+        await editor.ask(kind=AUTOMATIC)
+    await editor.until("ready" if n_known else "off-here")
+    with connect(paths) as daemon:
+        assert await asyncio.to_thread(eventually, lambda: n_heard(daemon) == (0, n_known))
+
+
+async def test_a_file_for_secrets_is_not_read(start: Start, daemon: Connection) -> None:
+    """Nothing of it leaves the editor's own process."""
+    editor = await start(CHATTY)
+    editor.open(TEXT, uri="file:///home/u/project/.env.local")
+    for character in REST:
+        editor.type(character)
+    assert await editor.ask() == []
+    assert (await editor.run("whyNoSuggestion"))["reason"] == "secret-file"
+    assert n_heard(daemon) == (0, 0)
 
 
 async def test_toggling_off_makes_the_daemon_forget(start: Start, daemon: Connection) -> None:
@@ -442,6 +531,27 @@ async def test_status(start: Start, paths: Paths) -> None:
     assert (await editor.run("whyNoSuggestion", URI))["reason"] == ""
     assert (await editor.run("whyNoSuggestion", "file:///none"))["reason"] == "no-document"
     assert "error" in await editor.run("conquer")
+
+
+async def test_statistics_are_those_of_the_terminal(start: Start, environment: Any) -> None:
+    """As `afterword stats --json` prints them."""
+    editor = await opened(start)
+    command = [sys.executable, "-m", "afterword_daemon.cli", "stats", "--json"]
+    printed = await asyncio.to_thread(subprocess.check_output, command, env=environment)
+    statistics = await editor.run("statistics")
+    assert statistics.keys() == json.loads(printed).keys()
+    assert statistics["latency_ms"]["p50"] > 0
+
+
+async def test_settings_are_there_to_be_edited(start: Start, paths: Paths) -> None:
+    """A file with a comment on each, where there was none; what the user wrote stays."""
+    editor = await start(CHATTY)
+    file = config.path_of(paths)
+    assert await editor.run("settings") == {"file": str(file)}
+    assert "#trigger" in file.read_text()
+    file.write_text("temperature = 1\n")
+    assert await editor.run("settings") == {"file": str(file)}
+    assert file.read_text() == "temperature = 1\n"
 
 
 # -- what it costs and what it keeps to itself -------------------------------------------------

@@ -9,8 +9,10 @@ import pytest_asyncio
 from afterword_daemon.protocol import Ask, Changed, Close, Complete, Outcome, Remember
 from afterword_lsp import session as sessions
 from afterword_lsp.completion import Spot
-from afterword_lsp.documents import Change, Document, Position
-from afterword_lsp.session import OpenDocument, Session
+from afterword_lsp.documents import MOST_CHARACTERS_IN_LINE, Change, Document, Position
+from afterword_lsp.opened import OpenDocument
+from afterword_lsp.orders import obeyed
+from afterword_lsp.session import Session
 from afterword_trainer.paths import Paths
 from listening import Listening, until
 
@@ -45,7 +47,7 @@ statuses: list[dict[str, Any]] = []
 
 def document(name: str = "a", text: str = TEXT, language: str = "markdown") -> OpenDocument:
     return OpenDocument(
-        uri=f"file:///{name}",
+        uri=f"file:///{name}" if ":" not in name else name,
         document=Document(text, 1),
         path=name,
         language=language,
@@ -92,16 +94,18 @@ async def test_a_document_is_closed_even_if_its_text_was_lost(
     await until(lambda: doc.pausing is None)
     session.closed(doc)
     await until(lambda: daemon.all(Close))
-    assert [close.document for close in daemon.all(Close)] == [doc.uri]
+    assert [close.document for close in daemon.all(Close)] == [doc.name]
 
 
 async def test_a_document_that_was_only_asked_about_is_closed_too(
     session: Session, daemon: Listening
 ) -> None:
-    """Its text was not told, as the user had it forgotten."""
+    """Its text was not told, as it is not known for certain for a moment."""
     doc = document()
-    doc.is_forgotten = True
+    doc.document.is_synced = False
     session.opened(doc)
+    await until(lambda: session.is_connected)
+    doc.document.is_synced = True
     assert await ask(session, doc)
     session.closed(doc)
     await until(lambda: daemon.all(Close))
@@ -129,7 +133,8 @@ async def test_nothing_is_asked_after_the_end(
     if how == "close":
         session.closed(doc)
     else:
-        session.toggle(None)
+        session.toggle()
+    await until(lambda: daemon.heard)
     daemon.greet()
     other = document("b", language="python")
     session.toggle("python")
@@ -137,31 +142,43 @@ async def test_nothing_is_asked_after_the_end(
         session.toggle("python")
     await told(session, daemon, other)
     assert await ask(session, other)
-    assert {message.document for message in daemon.all(Complete)} == {other.uri}
-    assert {message.document for message in daemon.all(Remember)} == {other.uri}
+    assert {message.document for message in daemon.all(Complete)} == {other.name}
+    assert {message.document for message in daemon.all(Remember)} == {other.name}
     if asking:
         assert await asking in ([], None)
 
 
-async def test_a_file_that_is_forgotten_is_not_told_again(
-    session: Session, daemon: Listening, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not after a pause, not after saving; nor is it to learn what is typed. Opened anew it is."""
-    monkeypatch.setattr(sessions, "PAUSE_S", 0.01)
-    doc = document()
+async def test_what_has_no_file_is_let_go(session: Session, daemon: Listening) -> None:
+    """Nothing of it is told or asked, whatever happens, until it is opened anew or turned on."""
+    doc = document("untitled:1")
     await told(session, daemon, doc)
-    await session.forget(doc)
-    assert [(one.what, one.document) for one in daemon.all(Ask)] == [("forget", doc.uri)]
+    answer = await obeyed(session, "afterword.forgetFile", doc.uri)
+    assert answer["let_go"] == doc.uri
+    await until(lambda: daemon.all(Close))
+    assert session.status(doc)["reason"] == "forgotten"
     type_into(session, doc, "v")
     session.saved(doc)
-    await until(lambda: doc.pausing is None)
-    assert await ask(session, doc)
+    daemon.say(Changed(state="ready", model="another"))
+    assert await ask(session, doc) == []
+    await session.ask("status")
+    assert not daemon.all(Complete)
     assert len(daemon.all(Remember)) == 1
-    anew = document()
-    session.opened(anew)
-    await until(lambda: len(daemon.all(Remember)) == 2)
-    assert await ask(session, anew)
-    assert [complete.learn for complete in daemon.all(Complete)] == [False, True]
+    await told(session, daemon, document("untitled:1"), document("untitled:2"))
+
+
+async def test_a_file_is_forgotten_by_its_path(session: Session, daemon: Listening) -> None:
+    """Which is what the daemon knows it by; whether it is open does not matter."""
+    doc = document("notes/a%20b.md")
+    await told(session, daemon, doc)
+    for named in ("", doc.uri, "file:///notes/c.md", "/notes/c.md"):
+        await obeyed(session, "afterword.forgetFile", named)
+    asked = [one.document for one in daemon.all(Ask) if one.what == "forget"]
+
+    assert asked == ["/notes/a b.md", "/notes/a b.md", "/notes/c.md", "/notes/c.md"]
+    assert daemon.all(Remember)[0].document == "/notes/a b.md"
+    assert await obeyed(session, "afterword.forgetFile", "untitled:1") == {
+        "error": "no such document is open"
+    }
 
 
 # -- what it is told, and when -----------------------------------------------------------------
@@ -242,6 +259,51 @@ async def test_manual_means_zero_requests(
     assert await ask(session, doc)
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_manual_for_all_editors_means_zero_requests_too(
+    session: Session, daemon: Listening, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """As config.toml has it, not even of what waited for the daemon to come up and say so."""
+    monkeypatch.setattr(sessions, "AUTOMATIC_S", 10.0)
+    monkeypatch.setattr(sessions, "WARM_S", 0.0)
+    daemon.news = Changed(state="ready", model="one", trigger="manual")
+    daemon.greets = is_there
+    doc = document()
+    if is_there:
+        await told(session, daemon, doc)
+    else:
+        session.opened(doc)
+    type_into(session, doc, "v")
+    asking = asyncio.ensure_future(ask(session, doc, invoked=False))
+    if not is_there:
+        await until(lambda: doc.running and daemon.heard)
+        daemon.greet()
+    assert await asking == []
+    await session.ask("status")
+    assert not daemon.all(Complete)
+    assert await ask(session, doc)
+    daemon.say(Changed(state="ready", model="one"))
+    await until(lambda: not session.is_manual)
+    assert await ask(session, doc, invoked=False)
+
+
+async def test_a_language_that_is_off_for_all_editors_is_not_asked_about(
+    session: Session, daemon: Listening
+) -> None:
+    """What was told of it is taken back; once it is on again it is told again."""
+    text, code = document("a"), document("b", language="python")
+    await told(session, daemon, text, code)
+    daemon.say(Changed(state="learning", model="one", enable={"python": False}))
+    await until(lambda: daemon.all(Close))
+    assert [close.document for close in daemon.all(Close)] == [code.name]
+    assert session.off(code) == "config"
+    assert await ask(session, code) == []
+    assert await ask(session, text)
+    daemon.say(Changed(state="learning", model="one"))
+    await until(lambda: daemon.all(Remember)[-1].document == code.name)
+    assert await ask(session, code)
+
+
 async def test_a_request_by_hand_has_all_of_its_time(session: Session, daemon: Listening) -> None:
     """An answer after more than a second is an answer."""
     doc = document()
@@ -316,3 +378,79 @@ async def test_the_status_is_that_of_where_one_works(session: Session) -> None:
         assert (statuses[-1]["state"] == "off") == (not is_on)
     session.closed(code)
     assert statuses[-1]["state"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("why", "settings", "toggled"),
+    [
+        ("", {}, []),
+        ("off", {"enable": False}, []),
+        ("language", {"enable": {"markdown": False}}, []),
+        ("language", {}, ["markdown"]),
+        ("buffer", {}, ["file:///a"]),
+        ("", {"enable": False}, ["file:///a"]),
+        ("", {}, ["file:///a", "file:///a"]),
+        ("", {}, ["file:///a", ""]),
+        ("off", {}, [""]),
+        ("", {}, ["", ""]),
+    ],
+)
+async def test_what_is_off_says_why(
+    session: Session, why: str, settings: dict[str, Any], toggled: Iterable[str]
+) -> None:
+    """By the settings, or by what was turned off and on in the menu since."""
+    session.configure(settings)
+    doc = document()
+    session.opened(doc)
+    for what in toggled:
+        session.toggle(what)
+
+    assert statuses[-1]["reason"] == session.off(doc) == why
+    assert statuses[-1]["state"] == {"": "starting", "off": "off"}.get(why, "off-here")
+    assert session.is_on(doc) == (not why)
+
+
+async def test_what_is_no_writing_is_not_read(session: Session, daemon: Listening) -> None:
+    """Files for secrets, by their names, and what is too big; until it is not."""
+    secret, big = document("secret"), document("big", "x" * (MOST_CHARACTERS_IN_LINE + 1))
+    secret.is_secret = True
+    session.opened(secret)
+    assert statuses[-1]["reason"] == "secret-file"
+    assert await ask(session, secret) == []
+    session.opened(big)
+    assert statuses[-1]["reason"] == "too-big"
+    assert await ask(session, big) == []
+    await session.ask("status")
+    assert not daemon.all(Remember) + daemon.all(Complete)
+    big.document.apply(2, [Change(TEXT)])
+    session.changed(big, big.document.end)
+    assert statuses[-1]["reason"] == ""
+    assert await ask(session, big)
+    type_into(session, big, "x" * (MOST_CHARACTERS_IN_LINE + 1))
+    assert statuses[-1]["reason"] == "too-big"
+
+
+async def test_how_quick_the_last_answer_was_is_known(session: Session, daemon: Listening) -> None:
+    """It is told with the next status, and makes none by itself."""
+    doc = document()
+    await told(session, daemon, doc)
+    assert session.status()["latency_ms"] is None
+    n_before = len(statuses)
+    await ask(session, doc)
+    assert session.status()["latency_ms"] > 0
+    daemon.say(daemon.news)
+    await until(lambda: len(daemon.all(Remember)) == 2)
+    assert len(statuses) == n_before
+
+
+async def test_orders_are_obeyed_where_suggestions_are_off(
+    session: Session, daemon: Listening
+) -> None:
+    """Whoever asks for something by hand wants it, and only that reaches the daemon."""
+    session.configure({"enable": False})
+    session.opened(document())
+    await obeyed(session, "afterword.statistics", "")
+    await obeyed(session, "afterword.settings", "")
+
+    assert [one.what for one in daemon.all(Ask)] == ["stats", "status", "settings"]
+    assert not daemon.all(Remember)

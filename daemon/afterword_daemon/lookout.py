@@ -41,22 +41,23 @@ logger = logging.getLogger(__name__)
 
 # What a reader is started with, followed by the six paths.
 COMMAND: Final = (sys.executable, "-m", "afterword_daemon.watching")
+ERRORS: Final = "reader.err"  # in the folder of logs: what a reader says when it fails
 AGAIN_S: Final = (1.0, 5.0, 30.0, 300.0)  # until it is started again, by how often it has died
 SOUND_S: Final = 60.0  # one that lived for so long was sound, and what killed it is new
 END_S: Final = 2.0  # for one that was told to end
 MOST_ERRORS: Final = 1 << 16  # bytes of what a reader that dies has to say
 MOST_UNREAD: Final = 1 << 18  # bytes in our buffer; the rest waits in the pipe, and then over there
 
-Heard = Hello | Anew | Saved | Gone | Settled
+Report = Hello | Anew | Saved | Gone | Settled
 
 
-class Reading:
+class Lookout:
     """A reader, while there is something to watch."""
 
     def __init__(
         self,
         paths: Paths,
-        tell: Callable[[Heard], None],
+        tell: Callable[[Report], None],
         *,
         command: Sequence[str] = COMMAND,
     ) -> None:
@@ -153,7 +154,7 @@ class Reading:
         """One reader, from its start to its end. Raises OSError, StateError or ProtocolError."""
         look = self._look
         assert look
-        errors = durable.continue_log(self._paths.logs / "reader.err", at_most=MOST_ERRORS)
+        errors = durable.continue_log(self._paths.logs / ERRORS, at_most=MOST_ERRORS)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(*self._command, *map(str, astuple(self._paths))),

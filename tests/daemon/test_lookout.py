@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from afterword_daemon import reading
-from afterword_daemon.reading import Heard, Reading
+from afterword_daemon import lookout
+from afterword_daemon.lookout import Lookout, Report
 from afterword_daemon.watching.messages import Look, Saved
 from afterword_trainer.paths import Paths
 
@@ -35,7 +35,7 @@ while data := sys.stdin.buffer.read1():
 """
 
 
-class Told(list[Heard]):
+class Told(list[Report]):
     """What readers have told, to be waited for."""
 
     @property
@@ -64,10 +64,10 @@ def told() -> Told:
 
 
 @pytest_asyncio.fixture
-async def reader(tmp_path: Path, told: Told) -> AsyncIterator[Reading]:
+async def reader(tmp_path: Path, told: Told) -> AsyncIterator[Lookout]:
     """A reader that says what it is told."""
     paths = Paths.from_environment({"AFTERWORD_HOME": str(tmp_path)})
-    one = Reading(paths, told.append, command=(sys.executable, "-c", ECHO))
+    one = Lookout(paths, told.append, command=(sys.executable, "-c", ECHO))
     yield one
     await one.close()
 
@@ -78,7 +78,7 @@ def look(*folders: str) -> Look:
 
 
 @pytest.mark.asyncio
-async def test_it_is_told_what_to_watch(reader: Reading, told: Told) -> None:
+async def test_it_is_told_what_to_watch(reader: Lookout, told: Told) -> None:
     """At its start, and when that changes; what is watched no more is not spoken of."""
     reader.watch(look("/a", "/b"))
     await told.until(1)
@@ -91,7 +91,7 @@ async def test_it_is_told_what_to_watch(reader: Reading, told: Told) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_is_stored_is_said(reader: Reading, told: Told) -> None:
+async def test_what_is_stored_is_said(reader: Lookout, told: Told) -> None:
     """With the number up to which it is."""
     reader.watch(look("/a"))
     await told.until(1)
@@ -102,7 +102,7 @@ async def test_what_is_stored_is_said(reader: Reading, told: Told) -> None:
 
 
 @pytest.mark.asyncio
-async def test_it_waits_while_there_is_enough_to_learn(reader: Reading, told: Told) -> None:
+async def test_it_waits_while_there_is_enough_to_learn(reader: Lookout, told: Told) -> None:
     """And goes on where it was."""
     reader.watch(look("/a"))
     await told.until(1)
@@ -118,7 +118,7 @@ async def test_it_waits_while_there_is_enough_to_learn(reader: Reading, told: To
 
 
 @pytest.mark.asyncio
-async def test_nothing_to_watch_is_no_process(reader: Reading, told: Told) -> None:
+async def test_nothing_to_watch_is_no_process(reader: Lookout, told: Told) -> None:
     """It is gone at once, and comes back when there is something."""
     reader.watch(look("/a"))
     await told.until(1)
@@ -137,10 +137,10 @@ async def test_nothing_to_watch_is_no_process(reader: Reading, told: Told) -> No
 
 @pytest.mark.asyncio
 async def test_one_that_dies_is_begun_again(
-    reader: Reading, told: Told, monkeypatch: pytest.MonkeyPatch
+    reader: Lookout, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a pause, and meanwhile it is known."""
-    monkeypatch.setattr(reading, "AGAIN_S", (0.2,))
+    monkeypatch.setattr(lookout, "AGAIN_S", (0.2,))
     reader.watch(look("/a"))
     await told.until(1)
     assert reader.pid
@@ -161,7 +161,7 @@ async def test_one_that_talks_rubbish_is_replaced(tmp_path: Path, told: Told) ->
         "-c",
         "import sys, time; print('x' * 99, flush=True); time.sleep(60)",
     )
-    one = Reading(paths, told.append, command=babbles)
+    one = Lookout(paths, told.append, command=babbles)
     one.watch(look("/a"))
     await until(lambda: one.problem)
     await one.close()
@@ -174,10 +174,10 @@ async def test_one_that_does_not_end_is_ended(
     tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon does not wait for it for ever."""
-    monkeypatch.setattr(reading, "END_S", 0.2)
+    monkeypatch.setattr(lookout, "END_S", 0.2)
     paths = Paths.from_environment({"AFTERWORD_HOME": str(tmp_path)})
     deaf = (sys.executable, "-c", "import time; time.sleep(600)")
-    one = Reading(paths, told.append, command=deaf)
+    one = Lookout(paths, told.append, command=deaf)
     one.watch(look("/a"))
     await until(lambda: one.pid)
     process = one.pid
