@@ -9,6 +9,11 @@ import bases
 import pytest
 from afterword_trainer.paths import Paths
 from daemons import clear_up, paths_in
+from hypothesis import settings
+
+# How long an example takes is the machine's affair, which is shared.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start would
 # inherit that; some of it is tested by interrupting it.

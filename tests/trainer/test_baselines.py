@@ -111,7 +111,7 @@ def counted(text: str, context: str, order: int) -> list[float]:
     return probabilities
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     text=st.text("ab ", min_size=20, max_size=40),
     seen=st.integers(0, 20),

@@ -78,7 +78,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cell=st.sampled_from(CELLS),
     layers=st.integers(1, 3),
@@ -196,7 +196,7 @@ def test_excerpts_are_left_out_wherever_they_stand(provenance: dict[str, Any]) -
 FILES = pack(make_bundle())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(name=st.sampled_from(sorted(FILES)), where=st.floats(0, 1, exclude_max=True))
 def test_a_flipped_bit_is_found_wherever_it_is(name: str, where: float) -> None:
     """Every bit of every file is covered by a checksum, the manifest's own bits too."""

@@ -177,7 +177,7 @@ def test_reading_blocks_on_no_pipe(tmp_path: Path) -> None:
 # -- records -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(records=st.lists(st.binary(max_size=40).filter(lambda r: b"\n" not in r), max_size=5))
 def test_records_come_back_in_order(
     records: list[bytes], tmp_path_factory: pytest.TempPathFactory

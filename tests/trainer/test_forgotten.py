@@ -132,7 +132,7 @@ def test_who_cannot_tell_what_was_forgotten_reads_nothing(
         Forgotten.load(paths)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.binary(max_size=80))
 def test_no_bytes_are_taken_for_a_list(
     data: bytes, tmp_path_factory: pytest.TempPathFactory

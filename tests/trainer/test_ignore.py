@@ -57,7 +57,7 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
 patterns = st.lists(st.sampled_from(PATTERNS), max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(outer=patterns, inner=patterns, exclude=patterns)
 @example(outer=["*", "!*/", "!*.md"], inner=[], exclude=[])
 @example(outer=["b/**", "!b/c.md"], inner=[], exclude=[])

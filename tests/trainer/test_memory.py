@@ -63,7 +63,7 @@ def memory_of(**documents: str) -> Memory:
     return memory
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(first=TEXTS, gone=TEXTS, last=TEXTS, prompt=TEXTS)
 def test_a_forgotten_document_might_never_have_been_learned(
     first: str, gone: str, last: str, prompt: str
@@ -92,7 +92,7 @@ def test_forgetting_much_leaves_room_for_more() -> None:
     assert ord("z") == int(expected(memory, "would write: quixotic ").argmax())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=TEXTS, prompt=TEXTS)
 def test_learning_again_replaces(text: str, prompt: str) -> None:
     """A saved file takes the place of what it was before."""
@@ -102,7 +102,7 @@ def test_learning_again_replaces(text: str, prompt: str) -> None:
     np.testing.assert_array_equal(expected(memory_of(note=text), prompt), expected(memory, prompt))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(before=TEXTS, text=TEXTS, prompt=TEXTS)
 def test_typing_teaches_what_saving_does(before: str, text: str, prompt: str) -> None:
     """Symbol by symbol or at once: the same memory."""
@@ -203,7 +203,7 @@ def test_it_stays_within_its_bytes() -> None:
     assert ord("m") == int(expected(memory, "thank you for the mar").argmax())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(first=TEXTS, gone=TEXTS, later=TEXTS, prompt=TEXTS)
 def test_it_is_restored_as_it_was(first: str, gone: str, later: str, prompt: str) -> None:
     """And goes on learning and forgetting as the original does."""
@@ -271,7 +271,7 @@ def dumped(memory: Memory) -> bytes:
     return b"".join(memory.dump())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(before=TEXTS, old=TEXTS, text=TEXTS, at_once=st.integers(1, 70))
 def test_slices_make_the_whole(before: str, old: str, text: str, at_once: int) -> None:
     """However a document is cut, learned or replaced, byte for byte the same memory."""
@@ -580,7 +580,7 @@ def live_or_refuse(data: bytes) -> None:
         memory.forget(key)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_arrays_do_no_harm(data: st.DataObject) -> None:
     """Cycles, links to nowhere, counts of too many: refused, or wrong and nothing worse."""

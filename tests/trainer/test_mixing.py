@@ -44,7 +44,7 @@ def memory_of(text: str) -> Memory:
 
 
 @given(text=st.text(max_size=30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_with_an_empty_memory_it_is_the_network(text: str) -> None:
     """Number for number."""
     alone, both = network(), mix(Memory(ALPHABET), learning=False)
@@ -55,7 +55,7 @@ def test_with_an_empty_memory_it_is_the_network(text: str) -> None:
 
 
 @given(text=st.text(max_size=60), learning=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_a_distribution(text: str, learning: bool) -> None:
     """After any text: positive, finite, one in all."""
     both = mix(memory_of(TEXT), learning=learning)
@@ -172,7 +172,7 @@ def test_other_numbers_are_no_mixer(values: NDArray[np.float32]) -> None:
 
 
 @given(at=st.integers(0, len(Mixer().values) - 1), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_one_number_may_not_spoil_the_distribution(at: int, data: st.DataObject) -> None:
     """Whatever one of them was damaged to: refused, or what comes of it is a distribution."""
     values = Mixer.default().values.copy()

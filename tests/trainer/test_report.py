@@ -192,7 +192,7 @@ def test_nothing_is_loaded_and_nothing_runs() -> None:
     assert all(not name.startswith("on") for _, a in page.tags for name in a)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(HOSTILE)
 def test_hostile_text_is_only_text(text: str) -> None:
     """In whatever field it stands, it adds no tag, no attribute and no character that acts."""
@@ -410,7 +410,7 @@ def test_the_whole_curve_is_drawn() -> None:
     assert all(x[0] < 100 and x[-1] == 440 for x in xs)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.floats(0, 1e5), st.floats(-1, 1e9) | st.just(float("nan"))), max_size=5

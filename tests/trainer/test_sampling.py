@@ -15,7 +15,7 @@ from afterword_trainer.model.sampling import (
     generate,
     sharpen,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 ALPHABET = Alphabet("é")
@@ -270,7 +270,6 @@ def test_a_cycle_is_found_with_its_period_and_start(
     assert expected == find_cycle(text)
 
 
-@settings(deadline=None)
 @given(
     before=st.text("ab", max_size=20),
     cycle=st.text("abc", min_size=1, max_size=9),

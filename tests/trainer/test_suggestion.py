@@ -213,7 +213,7 @@ def test_the_predictor_is_left_as_it_is() -> None:
 TEXT = "she sells sea shells; the shells she sells are sea shells, I am sure. 日本の貝 日本の貝 "
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     pieces=st.lists(
         st.sampled_from(["she ", "sells", " sea", "日本", "の", "貝 ", "x", "\n", "shells"]),
