@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := install
-.PHONY: help install fmt check unit test try bench clean
+.PHONY: help install fmt check unit test editors vsix test-editors try bench clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
 install: $(BIN)/.installed ## create the virtual environment and install Afterword into it
 
@@ -27,10 +27,23 @@ check: install ## formatting, lint, types
 	$(BIN)/mypy
 
 unit: install ## the fast tests
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -m 'not slow and not editor'
 
 test: install ## every test that needs no editor
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not editor'
+
+# Which of editors/set_up/*.sh to run: all, or e.g. EDITORS='neovim emacs'
+EDITORS ?=
+
+editors: install ## download real editors for tests, into editors/.tools
+	@PATH="$(abspath $(BIN)):$$PATH" editors/set_up/all.sh $(EDITORS)
+
+vsix: ## check, test, build and package the extension for VS Code
+	cd editors/vscode && { test -d node_modules || npm install --no-package-lock; } \
+	  && npm run check && npm test && npm run package
+
+test-editors: install ## drive the real editors that are there, say which are missing
+	$(BIN)/python -m pytest -m editor -rs
 
 # What `make try` learns and writes; everything it makes stays under .try
 CORPUS ?= examples/letters
@@ -54,5 +67,5 @@ try: install ## learn CORPUS (example letters, or e.g. CORPUS=~/notes), write, a
 bench: install ## measure; JSON on standard output
 	@for script in step training memory keystroke footprint; do $(BIN)/python benchmarks/$$script.py; done
 
-clean: ## remove the virtual environment and what `make try` made
-	rm -rf $(VENV) .try
+clean: ## remove the virtual environment, and what `make try` and `make editors` made
+	rm -rf $(VENV) .try editors/.tools editors/vscode/node_modules editors/vscode/dist

@@ -1,6 +1,6 @@
-"""Builds the one part that is written in C: the inner loops of the memory, as a shared library.
+"""Builds what is no Python: the inner loops of the memory, in C; and takes the plug-ins along.
 
-It uses nothing of Python's own interface, so one build serves every version of Python.
+The library uses nothing of Python's own interface, so one build serves every version of Python.
 """
 
 import os
@@ -19,6 +19,12 @@ LIBRARY = (
 # What lets a compiler do several numbers at once; -ffast-math itself would switch off denormal
 # numbers in the whole process that loads the library.
 FAST = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math"]
+# For `afterword install`, where `afterword_daemon.plugins` looks for them. `make vsix` builds the
+# extension; without it there is a wheel all the same.
+PLUGINS = (
+    *(f"neovim/{name}" for name in ("plugin", "lsp", "lua", "doc")),
+    "vscode/afterword.vsix",
+)
 
 
 class BuildHook(BuildHookInterface):
@@ -42,6 +48,10 @@ class BuildHook(BuildHookInterface):
         subprocess.run([*command, str(source), "-lm"], check=True)
         built.replace(library)
         build_data["artifacts"].append(f"/{LIBRARY}")
+        if version == "standard":  # an editable installation has them where they are written
+            for name in PLUGINS:
+                if (plugin := Path(self.root, "editors", name)).exists():
+                    build_data["force_include"][str(plugin)] = f"afterword_daemon/editors/{name}"
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
