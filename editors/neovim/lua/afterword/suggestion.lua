@@ -1,0 +1,354 @@
+--- What is suggested at the cursor, from a key to the answer on the screen.
+---
+--- At each key one of two things happens. It agrees with what is shown, which shrinks: nothing is
+--- asked, nothing flickers. It does not: what is shown goes at once. Then, or if nothing was shown,
+--- the server is asked, and the request before, if it is still under way, is called off.
+---
+---   typed   b      r     i    x
+---   shown   ridge  idge  dge  -   ample
+---   asked   .....             ....
+---
+--- Knows the order of events; knows nothing of extmarks.
+
+local config = require('afterword.config')
+local ghost = require('afterword.ghost')
+local insertion = require('afterword.insertion')
+local server = require('afterword.server')
+
+local M = {}
+
+local INVOKED, AUTOMATIC = 1, 2 -- lsp.InlineCompletionTriggerKind
+-- After a jump the daemon has to read first, and a key is not kept waiting for that: its answer is
+-- empty. Whoever then types no further has the suggestion this much later.
+local AGAIN_MS = 150
+
+---@class (exact) afterword.Item
+---@field text string Line ends are \n, as in a buffer.
+---@field n_replaced integer Bytes right of the cursor that it stands for.
+---@field command? lsp.Command Tells the server that it was taken.
+
+--- Where a suggestion begins, and the text around that place: by it a late one is known.
+---@class (exact) afterword.Shown
+---@field buf integer
+---@field row integer From 0.
+---@field col integer Bytes, from 0.
+---@field before string In its line.
+---@field after string In its line.
+---@field items afterword.Item[]
+---@field index integer Of the one that is drawn.
+---@field n_typed integer Bytes of it that are in the text by now.
+
+---@type afterword.Shown?
+local shown
+---@type { client: vim.lsp.Client, id: integer? }?
+local asking
+---@type { buf: integer, tick: integer, row: integer, col: integer }?
+local seen
+---@type table<integer, true> Buffers of which a variable is watched.
+local watched = {}
+
+local function cancel()
+  local request = asking
+  asking = nil
+  if request and request.id and not request.client:is_stopped() then
+    request.client:cancel_request(request.id)
+  end
+end
+
+local function hide()
+  if shown then
+    ghost.clear(shown.buf)
+    shown = nil
+  end
+end
+
+---@return integer row From 0.
+---@return integer col
+local function cursor()
+  local at = vim.api.nvim_win_get_cursor(0)
+  return at[1] - 1, at[2]
+end
+
+---@return boolean
+local function is_typing()
+  return vim.startswith(vim.api.nvim_get_mode().mode, 'i')
+    and not vim.b.afterword_hidden
+    and vim.fn.reg_executing() == ''
+    and not (vim.fn.pumvisible() == 1 and config.get().hide_with_menu)
+end
+
+--- How much of a suggestion is in the text; nil where the text went another way.
+---@param it afterword.Shown
+---@param item afterword.Item
+---@return integer? n_typed
+local function n_typed(it, item)
+  local row, col = cursor()
+  if it.buf ~= vim.api.nvim_get_current_buf() or row < it.row then
+    return nil
+  end
+  local first = vim.api.nvim_buf_get_lines(it.buf, it.row, it.row + 1, false)[1]
+  local last = vim.api.nvim_get_current_line()
+  if not vim.startswith(first, it.before) or (row == it.row and col < it.col) then
+    return nil
+  end
+  local typed = table.concat(vim.api.nvim_buf_get_text(it.buf, it.row, it.col, row, col, {}), '\n')
+  if last:sub(col + 1) ~= it.after or not vim.startswith(item.text, typed) then
+    return nil
+  end
+  return #typed
+end
+
+---@param it afterword.Shown
+local function draw(it)
+  local item = it.items[it.index]
+  local row, col = cursor()
+  ghost.show(it.buf, row, col, item.text:sub(it.n_typed + 1), item.n_replaced)
+end
+
+--- Items of an answer as they fit behind the cursor.
+---@param answer table
+---@param line string
+---@param row integer
+---@param col integer
+---@param encoding string
+---@return afterword.Item[]
+local function items_of(answer, line, row, col, encoding)
+  local items = {}
+  for _, given in ipairs(answer.items or answer) do
+    local text, first, last = (given.insertText:gsub('\r\n', '\n')), col, col
+    local range = given.range
+    if range then
+      first = vim.str_byteindex(line, encoding, range.start.character, false)
+      last = vim.str_byteindex(line, encoding, range['end'].character, false)
+    end
+    local typed = line:sub(first + 1, col)
+    local is_here = not range or (range.start.line == row and range['end'].line == row)
+    if is_here and last >= col and vim.startswith(text, typed) and #text > #typed then
+      items[#items + 1] =
+        { text = text:sub(#typed + 1), n_replaced = last - col, command = given.command }
+    end
+  end
+  return items
+end
+
+--- Ask for suggestions at the cursor.
+---@param kind integer
+---@param chosen? fun(items: afterword.Item[]): integer Which of them to show.
+---@param is_second? boolean The same was asked here before.
+local function ask(kind, chosen, is_second)
+  cancel()
+  local buf = vim.api.nvim_get_current_buf()
+  local client = server.client(buf)
+  if not client or not client.initialized then
+    return
+  end
+  local row, col = cursor()
+  local line = vim.api.nvim_get_current_line()
+  local tick = vim.api.nvim_buf_get_changedtick(buf)
+  local request = { client = client }
+  local encoding = client.offset_encoding
+  asking = request
+  local _, id = client:request('textDocument/inlineCompletion', {
+    textDocument = { uri = vim.uri_from_bufnr(buf) },
+    position = { line = row, character = vim.str_utfindex(line, encoding, col, false) },
+    context = { triggerKind = kind },
+  }, function(problem, answer)
+    request.id = nil -- answered, so it cannot be called off any more
+    if asking ~= request then
+      return
+    end
+    asking = nil
+    local at_row, at_col = cursor()
+    local is_late = buf ~= vim.api.nvim_get_current_buf()
+      or tick ~= vim.api.nvim_buf_get_changedtick(buf)
+      or row ~= at_row
+      or col ~= at_col
+    -- Nothing at all means that another request has taken the place of this one.
+    if problem or not answer or is_late or not is_typing() then
+      return
+    end
+    local items = items_of(answer, line, row, col, encoding)
+    if #items == 0 then
+      hide()
+      if kind == AUTOMATIC and not is_second then
+        asking = request
+        vim.defer_fn(function()
+          if asking == request then -- nothing was typed since
+            ask(kind, nil, true)
+          end
+        end, AGAIN_MS)
+      end
+      return
+    end
+    shown = {
+      buf = buf,
+      row = row,
+      col = col,
+      before = line:sub(1, col),
+      after = line:sub(col + 1),
+      items = items,
+      index = chosen and chosen(items) or 1,
+      n_typed = 0,
+    }
+    draw(shown)
+  end, buf)
+  request.id = id
+end
+
+--- Something was typed, or the cursor moved. Comes before the screen is drawn again.
+local function moved()
+  local buf = vim.api.nvim_get_current_buf()
+  local row, col = cursor()
+  local tick = vim.api.nvim_buf_get_changedtick(buf)
+  local was = seen
+  local is_other = not was or was.buf ~= buf or was.tick ~= tick
+  if was and not is_other and was.row == row and was.col == col then
+    return
+  end
+  seen = { buf = buf, tick = tick, row = row, col = col }
+  if not is_typing() then
+    cancel()
+    return hide()
+  end
+  local n = shown and n_typed(shown, shown.items[shown.index])
+  if shown and n and n < #shown.items[shown.index].text then
+    shown.n_typed = n
+    return draw(shown)
+  end
+  hide()
+  if is_other then
+    ask(AUTOMATIC)
+  else
+    cancel()
+  end
+end
+
+--- Nothing is suggested any more, here and now.
+function M.stop()
+  cancel()
+  hide()
+  seen = nil
+end
+
+--- The same place is looked at anew: a mode has begun, or a menu is gone.
+function M.look_again()
+  vim.schedule(function()
+    seen = nil
+    moved()
+  end)
+end
+
+-- A daemon that was away is back: what could not be answered is asked again.
+vim.api.nvim_create_autocmd('User', {
+  pattern = 'AfterwordStatus',
+  group = vim.api.nvim_create_augroup('afterword.suggestion', {}),
+  callback = function(event)
+    if event.data.state == 'ready' and not shown and is_typing() then
+      M.look_again()
+    end
+  end,
+})
+
+--- Follow what is typed into a buffer.
+---@param buf integer
+function M.attach(buf)
+  local group = vim.api.nvim_create_augroup('afterword.suggestion.' .. buf, {})
+  local function on(events, callback)
+    vim.api.nvim_create_autocmd(events, { group = group, buffer = buf, callback = callback })
+  end
+  on({ 'TextChangedI', 'TextChangedP', 'CursorMovedI' }, moved)
+  on({ 'InsertEnter', 'CompleteDone' }, M.look_again)
+  on({ 'InsertLeave', 'BufLeave' }, M.stop)
+  on('CompleteChanged', function()
+    if config.get().hide_with_menu then
+      cancel()
+      hide()
+    end
+  end)
+  -- Other menus say by a variable that they are open; it counts at once.
+  if not watched[buf] then
+    watched[buf] = true
+    vim.api.nvim_buf_call(buf, function()
+      vim.cmd([[call dictwatcheradd(b:, 'afterword_hidden',
+        \ {-> v:lua.require'afterword.suggestion'.look_again()})]])
+    end)
+  end
+  if buf == vim.api.nvim_get_current_buf() then
+    M.look_again()
+  end
+end
+
+---@return boolean
+function M.is_shown()
+  local it = shown
+  return it ~= nil and n_typed(it, it.items[it.index]) == it.n_typed
+end
+
+--- Put the suggestion, or a part of it, into the text.
+---@param part string `accept`, `accept-word` or `accept-line`
+---@return boolean accepted
+function M.accept(part)
+  local it = shown
+  if not it or not M.is_shown() then
+    hide() -- the text is another by now
+    return false
+  end
+  local item = it.items[it.index]
+  local rest = item.text:sub(it.n_typed + 1)
+  local text = insertion.piece(rest, part)
+  local right = it.after:sub(1, item.n_replaced)
+  insertion.put(text, insertion.covered(text, right))
+  local client = server.client(it.buf)
+  if text == rest then
+    hide()
+    if item.command and client then
+      client:request('workspace/executeCommand', item.command, function() end, it.buf)
+    end
+  end
+  return true -- `moved` comes next, and looks at what is there now
+end
+
+--- Show another suggestion; ask for more than one if there is but one yet.
+---@param step integer
+function M.cycle(step)
+  local it = shown
+  if not it then
+    return
+  end
+  if #it.items > 1 then
+    for n = 1, #it.items do
+      local index = (it.index - 1 + step * n) % #it.items + 1
+      local typed = n_typed(it, it.items[index])
+      if typed and typed < #it.items[index].text then
+        it.index, it.n_typed = index, typed
+        return draw(it)
+      end
+    end
+  end
+  local here = vim.deepcopy(it.items[it.index])
+  here.text = here.text:sub(it.n_typed + 1)
+  ask(INVOKED, function(items)
+    local index = 1
+    while items[index] and items[index].text ~= here.text do
+      index = index + 1
+    end
+    if not items[index] then -- what was shown stays among them, so that one finds back
+      index = 1
+      table.insert(items, 1, here)
+    end
+    return (index - 1 + step) % #items + 1
+  end)
+end
+
+--- Ask because the user wants to know.
+function M.trigger()
+  ask(INVOKED)
+end
+
+--- Hide what is shown; the next key asks again.
+function M.dismiss()
+  cancel()
+  hide()
+end
+
+return M

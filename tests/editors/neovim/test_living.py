@@ -1,0 +1,332 @@
+"""Living with the plug-in: what it adds to an editor, says, survives, and leaves behind."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from afterword_daemon import config
+from afterword_daemon.protocol import Options
+from daemons import connect, request
+from homes import BRIDGE, RIVER, Home, tool, until
+from household import watch
+from neovims import PLUGIN, Neovim, Start
+from test_learning_trained import eager
+
+HALF, REST = RIVER
+WHOLE = REST + "."
+LONG_S = 300.0  # a training waits until nobody else wants a processor
+TAB = "imap <Tab> <Plug>(afterword-accept)\n"
+MANUAL = PLUGIN / "doc" / "afterword.txt"
+
+
+def test_off_asks_nothing(start: Start, home: Home) -> None:
+    """After `:Afterword toggle` the daemon hears of no key, until it is on again."""
+    nvim = start(home.file("note.txt")).ready()
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+    nvim.keys("<Esc>:Afterword toggle<CR>")
+    until(lambda: nvim.state == "off", "it to be off")
+    n_requests = home.n_requests()
+    nvim.keys("o")
+    nvim.type(HALF)
+    assert nvim.ghost == ""
+    assert home.n_requests() == n_requests
+
+    nvim.keys("<Esc>:Afterword toggle<CR>")
+    until(lambda: nvim.state == "ready", "it to be on")
+    nvim.keys("o" + BRIDGE[0])
+    nvim.shows(BRIDGE[1] + ".")
+
+
+def test_off_for_a_file_type(start: Start, home: Home) -> None:
+    """There alone; the status is that of the window one is in."""
+    nvim = start(home.file("note.txt")).ready()
+    nvim.command("Afterword toggle python")
+    nvim.command(f"split {home.file('a.py')}")
+    until(lambda: nvim.state == "off-here", "it to be off in Python")
+    nvim.command("wincmd p")
+    until(lambda: nvim.state == "ready", "it to be on in text")
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+
+
+def test_daemon_killed_while_typing(start: Start, home: Home) -> None:
+    """No error pops up, and with the next daemon suggestions are back."""
+    until((home.paths.data / "memory").exists, "the memory on disk")
+    nvim = start(home.file("note.txt")).ready()
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+    killed = home.kill_daemon()
+    nvim.type(REST + ".")
+    until(lambda: nvim.state == "ready", "another daemon")
+    nvim.type(" " + BRIDGE[0])
+    until(lambda: nvim.ghost and f"{BRIDGE[1]}.".startswith(nvim.ghost), "suggestions")
+    assert home.pid() != killed
+    assert nvim.messages == ""
+
+
+def test_server_killed(start: Start, home: Home) -> None:
+    """The language server is started again."""
+    nvim = start(home.file("note.txt")).ready()
+    (server,) = home.servers()
+    os.kill(server, signal.SIGKILL)
+    until(lambda: set(home.servers()) - {server}, "another language server")
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+    assert nvim.messages == ""
+
+
+def test_two_windows_one_daemon(start: Start, home: Home) -> None:
+    """Two Neovims, two language servers, one daemon."""
+    one, other = (start(home.file(name)).ready() for name in ("one.txt", "other.txt"))
+    for nvim in (one, other):
+        nvim.keys("i" + HALF)
+        nvim.shows(WHOLE)
+    assert len(home.servers()) == 2
+    status = home.status()
+    assert status
+    assert status.clients >= 2
+
+
+def test_one_server_for_all_projects(start: Start, home: Home) -> None:
+    """Files of several projects share it, and it knows the folders of all."""
+    for project in ("a", "b"):
+        (home.work / project / ".git").mkdir(parents=True)
+    nvim = start(home.file("a/one.txt")).ready()
+    nvim.command(f"split {home.file('b/two.txt')}")
+    folders = "return vim.lsp.get_clients()[1].workspace_folders"
+    uris = [(home.work / project).as_uri() for project in ("a", "b")]
+    until(lambda: [one["uri"] for one in nvim.lua(folders)] == uris, "both folders")
+    assert len(home.servers()) == 1
+
+
+HOT = {"temperature": 2.0, "min_probability": 0.0}
+
+
+def test_temperature_counts_from_the_next_key(start: Start, home: Home) -> None:
+    """As soon as `config.toml` is saved, without anything being started anew."""
+
+    def answer(**options: Any) -> str:
+        asked = request("Bl", path="work/note.txt", language="text", options=Options(**options))
+        items = connection.complete(asked).items
+        return items[0].text if items else ""
+
+    with home.connect() as connection:
+        cold = answer()
+        # What is drawn hot is seldom probable enough to be shown, unless one asks for that.
+        hot = (n for n in range(500) if not cold.startswith(answer(**HOT, seed=n)))
+        seed = next(hot)
+        nvim = start(home.file("note.txt")).ready()
+        nvim.keys("iBl")
+        nvim.shows(cold)
+        home.settings(f"temperature = 2.0\neagerness = 0.0\nseed = {seed}\n")
+        until(lambda: answer() not in (cold, ""), "the settings")
+        nvim.keys("<BS>")
+        until(lambda: nvim.lines == ["B"], "the key")
+        nvim.keys("l")
+
+        until(lambda: nvim.ghost not in (cold, ""), "another suggestion")
+        assert not cold.startswith(nvim.ghost)
+
+
+def test_status_for_who_asks(start: Start, home: Home) -> None:
+    """The same by a function, a variable of the buffer and an event."""
+    init = "autocmd User AfterwordStatus lua _G.seen = vim.tbl_extend('force', {}, _G.seen or {},"
+    init += " { [vim.v.event and require('afterword').status().state] = true })"
+    nvim = start(home.file("note.txt"), init=init).ready()
+    until(lambda: nvim.lua("return require('afterword').statusline()") == "✎", "the sign")
+    assert nvim.lua("return _G.seen.ready")
+    assert nvim.lua("return vim.b.afterword.model")
+    assert nvim.lua("return vim.b.afterword.reason")
+    nvim.command("Afterword pause")
+    until(lambda: nvim.lua("return require('afterword').statusline()") == "✎ paused", "a pause")
+    nvim.command("Afterword resume")
+    until(lambda: nvim.state == "ready", "the end of it")
+    nvim.command("enew | setlocal buftype=nofile")
+    assert nvim.lua("return require('afterword').statusline()") == ""
+
+
+def test_lualine(home: Home, version: str, start: Start) -> None:
+    """With the real lualine the component is there by its name."""
+    lualine = tool("neovim/0.12/usr/share/nvim-lualine", "lualine")
+    nvim = start(
+        home.file("note.txt"),
+        init=f"set runtimepath^={lualine}\n"
+        "lua require('lualine').setup({ options = { icons_enabled = false },"
+        " sections = { lualine_x = { 'afterword' } } })",
+    ).ready()
+    nvim.has("✎")
+
+
+def test_health(start: Start, home: Home) -> None:
+    """What the editor knows and what `afterword doctor` finds, and no error."""
+    nvim = start(home.file("note.txt"), init=TAB + "let g:afterword = {'nativ': 1}").ready()
+    nvim.command("checkhealth afterword")
+    until(lambda: any("daemon: running" in line for line in nvim.lines), "the doctor")
+    text = "\n".join(nvim.lines)
+    for part in ("<Tab> takes", "from $PATH", "looks at 1 buffer", "state: ready", "model: "):
+        assert part in text
+    assert "settings: nativ is unknown" in text
+    assert "ERROR" not in text
+
+
+def test_one_encoding(start: Start, home: Home) -> None:
+    """UTF-16, as the other servers: Neovim warns of buffers with two."""
+    nvim = start(home.file("note.txt")).ready()
+    assert nvim.lua("return vim.lsp.get_clients()[1].offset_encoding") == "utf-16"
+
+
+BARE = {"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": ""}
+
+
+def test_missing(start: Start, home: Home) -> None:
+    """Without a server it says once how to get it, then only to who asks."""
+    note = home.file("note.txt")
+    nvim = start(note, environ=BARE)
+    until(lambda: nvim.state == "missing", "it to be found missing")
+    until(lambda: "see :checkhealth afterword" in nvim.messages, "the hint")
+    nvim.keys("i" + HALF)
+    until(lambda: nvim.lines == [HALF], "the text")
+    again = start(note, environ=BARE, init="set noswapfile")
+    until(lambda: again.state == "missing", "it to be found missing")
+    assert "not installed" not in again.messages
+    again.command("checkhealth afterword")
+    assert "pipx install" in "\n".join(again.lines)
+
+
+PLACES = ("~/.local/bin", "~/.local/share/uv/tools/afterword/bin", "~/venv/bin",
+          "~/.local/share/pipx/venvs/afterword/bin")  # fmt: skip
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_found(start: Start, home: Home, where: str) -> None:
+    """Where tools are installed to, though no PATH has it: editors of a desktop have none."""
+    folder = Path(where.replace("~", str(home.user)))
+    folder.mkdir(parents=True)
+    (folder / "afterword-lsp").symlink_to(home.server)
+    environ = BARE | ({"VIRTUAL_ENV": str(folder.parent)} if "venv" in where else {})
+    nvim = start(home.file("note.txt"), environ=environ).ready()
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+
+
+def test_commands_and_their_completion(start: Start, home: Home) -> None:
+    """All of them complete, all are in the manual, and what is unknown is said to be."""
+    nvim = start(home.file("note.txt")).ready()
+    names = nvim.lua("return vim.fn.getcompletion('Afterword ', 'cmdline')")
+    manual = MANUAL.read_text(encoding="utf-8")
+    assert {"toggle", "pause", "resume", "learn", "forget", "why", "status"} <= {*names}
+    assert [name for name in names if f":Afterword {name}" not in manual] == []
+    assert "python" in nvim.lua("return vim.fn.getcompletion('Afterword toggle pyth', 'cmdline')")
+    nvim.command("Afterword tgl")
+    assert "did you mean toggle?" in nvim.messages
+
+
+def test_manual(start: Start, home: Home, tmp_path: Path) -> None:
+    """It has its tags, all keys and all settings."""
+    manual = MANUAL.read_text(encoding="utf-8")
+    (tmp_path / "afterword.txt").write_text(manual, encoding="utf-8")
+    nvim = start(plugin=False)
+    nvim.command(f"helptags {tmp_path}")
+    tags = {line.split("\t")[0] for line in (tmp_path / "tags").read_text().splitlines()}
+    assert {*re.findall(r"\|([a-z:A-Z-]*fterword[^|\s]*)\|", manual)} <= tags
+    for word in ("cmd", "settings", "hide_with_menu", "native", "b:afterword_hidden"):
+        assert word in manual
+    for name in re.findall(r"\['([a-z-]+)'\] = ", (PLUGIN / "plugin/afterword.lua").read_text()):
+        assert f"<Plug>(afterword-{name})" in manual
+    assert max(map(len, manual.splitlines())) <= 80
+
+
+def test_pages(start: Start, home: Home) -> None:
+    """What is said in full has a window of its own, which q closes."""
+    nvim = start(home.file("note.txt")).ready()
+    for command, has in (("status", "model"), ("stats", "shown"), ("log", "the language server's")):
+        nvim.command(f"Afterword {command}")
+        until(lambda has=has: has in "\n".join(nvim.lines), f"{command}: {has}")  # type: ignore[misc]
+        nvim.keys("q")
+        until(lambda: nvim.lines == [""], "the window to be gone")
+    nvim.command("Afterword config")
+    until(lambda: nvim.lines[0].startswith("watch = "), "the settings")
+
+
+def test_why(start: Start, home: Home) -> None:
+    """There is always a reason."""
+    nvim = start(home.file("note.txt")).ready()
+    nvim.keys("iqqqq<Esc>:Afterword why<CR>")
+    until(lambda: "Afterword: " in nvim.messages, "a reason")
+
+
+def test_nothing_is_left(start: Start, home: Home) -> None:
+    """When Neovim ends, the language server does."""
+    nvim = start(home.file("note.txt")).ready()
+    assert len(home.servers()) == 1
+    nvim.quit()
+    until(lambda: home.servers() == [], "the language server to be gone")
+
+
+def test_recipes_for_other_menus(start: Start, home: Home) -> None:
+    """The lines of the manual for blink.cmp do what they say, on its events."""
+    manual = MANUAL.read_text(encoding="utf-8")
+    recipe = re.search(r"\*afterword-blink\.cmp\* >lua\n(.*?)\n<", manual, re.DOTALL)
+    assert recipe
+    script = home.file("blink.lua", recipe[1])
+    nvim = start(home.file("note.txt"), init=f"source {script}").ready()
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+    nvim.command("doautocmd User BlinkCmpMenuOpen")
+    nvim.shows("")
+    nvim.command("doautocmd User BlinkCmpMenuClose")
+    nvim.shows(WHOLE)
+
+
+def test_entries_in_a_menu(start: Start, home: Home) -> None:
+    """With `popup` any menu that asks language servers has the suggestion, as CTRL-X CTRL-O."""
+    init = "let g:afterword = {'settings': {'popup': v:true}}\nset completeopt=menuone,noselect"
+    nvim = start(home.file("note.txt"), init=init).ready()
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+    nvim.keys("<C-x><C-o>")
+    until(lambda: nvim.call("nvim_call_function", "pumvisible", []), "the menu")
+    words = nvim.lua("return vim.tbl_map(function(i) return i.word end,"
+                     " vim.fn.complete_info({'items'}).items)")  # fmt: skip
+    assert any(WHOLE.startswith(word) for word in words)
+
+
+@pytest.mark.slow
+def test_learn_from_the_editor(make_home: Callable[[str], Home], version: str) -> None:
+    """Nothing is learned yet; `:Afterword learn` does it, and the editor shows how far it is."""
+    home = make_home("base")
+    watch(home.paths, home.notes, quiet_s=0.1)
+    settings = config.path_of(home.paths)
+    settings.write_text(settings.read_text() + "max_cpu_percent = 100\n")
+    letters = [f"Dear Judy, letter {n} is of gardens, and of {n * 7} roses.\n" for n in range(400)]
+    home.file("letters.txt", "".join(letters))
+    init = "set statusline=%{v:lua.require'afterword'.statusline()}\n"
+    init += "autocmd LspProgress * let g:progress = get(g:, 'progress', 0) + 1"
+    with connect(home.paths, *eager(20_000)):
+        nvim = Neovim(home, version, home.file("note.txt"), init=init)
+        try:
+            until(lambda: nvim.state not in ("", "starting"), "a daemon")
+            nvim.command("Afterword learn")
+            until(lambda: "~/work is learned from now on" in nvim.messages, "the answer")
+            until(lambda: nvim.state == "learning", "learning", LONG_S)
+            until(lambda: "%" in nvim.rows[-2], "how far it is", LONG_S)
+            assert nvim.rows[-2].startswith("✎ learning ")
+            until(lambda: nvim.state == "ready", "the end of it", LONG_S)
+            assert nvim.lua("return vim.g.progress") >= 2  # and so did Neovim's own way
+        finally:
+            nvim.quit()
+
+
+def test_formatted() -> None:
+    """As stylua has it."""
+    stylua = tool("neovim/stylua", "stylua")
+    result = subprocess.run(
+        [stylua, "--check", PLUGIN], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
