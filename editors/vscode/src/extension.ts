@@ -1,0 +1,51 @@
+/** Afterword in VS Code: what begins with the editor, and what follows what. */
+
+import { type ExtensionContext, commands, window, workspace } from "vscode";
+import { registerCommands } from "./commands";
+import { Server } from "./server";
+import { showStatus } from "./status";
+
+const TOLD = "wasToldMissing"; // the name of a note in the extension's storage
+
+let server: Server | undefined;
+
+export function activate(context: ExtensionContext): void {
+  const log = window.createOutputChannel("Afterword", { log: true });
+  const ours = (server = new Server(log));
+  context.subscriptions.push(log, ours);
+  registerCommands(context, ours, log);
+  showStatus(context, ours);
+  const restart = (): void => void ours.restart();
+  context.subscriptions.push(
+    ours.onDidChange(({ state }) => {
+      if (state === "missing") void tellOnce(context);
+    }),
+    workspace.onDidChangeConfiguration((change) => {
+      ours.askAnew();
+      if (change.affectsConfiguration("afterword.path")) restart();
+    }),
+    workspace.onDidGrantWorkspaceTrust(restart),
+    window.onDidChangeActiveTextEditor((editor) => {
+      if (editor && ours.isRunning) void ours.look(editor.document.uri.toString());
+    }),
+    // Somebody who has just installed it comes back from a terminal.
+    window.onDidChangeWindowState(({ focused }) => {
+      if (focused && ours.situation.state === "missing") restart();
+    }),
+  );
+  restart();
+}
+
+export function deactivate(): Promise<void> | undefined {
+  return server?.stop();
+}
+
+/** The one message that nobody asked for, once for an installation: without the server nothing works. */
+async function tellOnce(context: ExtensionContext): Promise<void> {
+  if (context.globalState.get<boolean>(TOLD, false)) return;
+  await context.globalState.update(TOLD, true);
+  const sentence = "Afterword needs its language server, afterword-lsp, which was not found on this machine.";
+  const chosen = await window.showInformationMessage(sentence, "How to Install", "Choose Path");
+  if (chosen === "How to Install") await commands.executeCommand("afterword.howToInstall");
+  if (chosen === "Choose Path") await commands.executeCommand("workbench.action.openSettings", "afterword.path");
+}

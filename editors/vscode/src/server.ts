@@ -1,0 +1,162 @@
+/**
+ * The language server's process: found, started, started anew, asked.
+ *
+ * What it is about at any moment is `situation`; who shows it listens.
+ */
+
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { type Disposable, type LogOutputChannel, EventEmitter, workspace } from "vscode";
+import type { Client } from "./client";
+import { type Disk, PROGRAM, find } from "./finding";
+import * as settings from "./settings";
+import { type Situation, situation, told } from "./situation";
+
+/** What a command of the server answers. */
+export type Answer = Readonly<Record<string, unknown>>;
+
+export class Server implements Disposable {
+  private readonly changes = new EventEmitter<Situation>();
+  readonly onDidChange = this.changes.event;
+  /** The program that runs, or is to. */
+  program: string | undefined;
+  private now = situation("starting");
+  private client: Client | undefined;
+  private restarting: Promise<void> = Promise.resolve();
+  private isQueued = false;
+
+  constructor(private readonly log: LogOutputChannel) {}
+
+  get situation(): Situation {
+    return this.now;
+  }
+
+  get isRunning(): boolean {
+    return this.client?.isRunning() ?? false;
+  }
+
+  /** As it says it; empty while it does not run. */
+  get version(): string {
+    return this.client?.initializeResult?.serverInfo?.version ?? "";
+  }
+
+  /** Start it, or end it and start it anew. Who asks while that goes on is served by the one start after it. */
+  restart(): Promise<void> {
+    if (this.isQueued) return this.restarting;
+    this.isQueued = true;
+    this.restarting = this.restarting.then(async () => {
+      this.isQueued = false;
+      await this.stop();
+      await this.start();
+    });
+    return this.restarting;
+  }
+
+  /** End it; nobody who closes a window waits for that. */
+  async stop(): Promise<void> {
+    const client = this.client;
+    this.client = undefined;
+    try {
+      await client?.dispose(500);
+    } catch {
+      // It has ended already, or never began.
+    }
+  }
+
+  /** The settings are others: what is on the screen may not be what would come now. */
+  askAnew(): void {
+    this.client?.ghostText.forget();
+  }
+
+  /** Find out how it is with a document, which somebody looks at by now. */
+  async look(uri: string): Promise<void> {
+    try {
+      this.say(told(await this.order("status", uri)));
+    } catch {
+      // It ends just now, which is said by whoever sees it end.
+    }
+  }
+
+  /** Have it do one of its commands. Throws an Error with a sentence when it does not. */
+  async order(name: string, ...args: string[]): Promise<Answer> {
+    const client = this.client;
+    if (!client?.isRunning()) throw new Error(this.now.detail || "The language server does not run.");
+    const params = { command: `afterword.${name}`, arguments: args };
+    const answer = (await client.sendRequest<Answer | null>("workspace/executeCommand", params)) ?? {};
+    if (typeof answer.error === "string") throw new Error(answer.error);
+    return answer;
+  }
+
+  dispose(): void {
+    void this.stop();
+    this.changes.dispose();
+  }
+
+  private async start(): Promise<void> {
+    const program = (this.program = this.found());
+    if (!program) {
+      const setting = settings.path();
+      const named = setting && `There is no program ${setting}, which the setting afterword.path names.`;
+      this.say(situation("missing", named));
+      return;
+    }
+    this.say(situation("starting"));
+    await new Promise(setImmediate); // the editor has other extensions to start
+    // Most of the bundle is only read here; where there is no server, never.
+    const { Client } = await import("./client");
+    const client = new Client(program, homedir(), this.log, () => {
+      if (this.client === client) this.say(situation("stopped", "The language server ended again and again."));
+    });
+    this.client = client;
+    client.onNotification("afterword/status", (status: unknown) => {
+      client.ghostText.forget(); // another model may serve, or it is off
+      if (this.client === client) this.say(told(status));
+    });
+    try {
+      await client.start();
+    } catch (error) {
+      this.log.error(`${program} could not be started: ${String(error)}`);
+      if (this.client === client) this.say(situation("stopped", "The language server could not be started."));
+    }
+  }
+
+  private say(now: Situation): void {
+    this.now = now;
+    this.changes.fire(now);
+  }
+
+  private found(): string | undefined {
+    // What lies in a folder that is not trusted is not run.
+    const folders = workspace.isTrusted ? (workspace.workspaceFolders ?? []) : [];
+    const program = find(
+      {
+        setting: settings.path(),
+        folders: folders.filter(({ uri }) => uri.scheme === "file").map(({ uri }) => uri.fsPath),
+        home: homedir(),
+        environment: process.env,
+        platform: process.platform,
+      },
+      disk,
+    );
+    this.log.info(program ? `language server: ${program}` : `${PROGRAM} was not found`);
+    return program;
+  }
+}
+
+const disk: Disk = {
+  isProgram(path) {
+    try {
+      accessSync(path, constants.X_OK);
+      return statSync(path).isFile();
+    } catch {
+      return false;
+    }
+  },
+  read(path) {
+    try {
+      return readFileSync(path, "utf8");
+    } catch {
+      return "";
+    }
+  },
+};

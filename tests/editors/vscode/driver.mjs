@@ -1,0 +1,73 @@
+// A browser that obeys: one JSON object per line on standard input, one answer per line on standard output.
+//
+// Knows pages, keys and the DOM; knows nothing of VS Code. `windows.py` speaks with it. Its argument is the folder in
+// which playwright-core is installed.
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+
+const { chromium } = createRequire(`${process.argv[2]}/`)("playwright-core");
+const browser = await chromium.launch({
+  executablePath: process.argv[3],
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+// One for all windows: what the editor keeps of a user is kept in it.
+const context = await browser.newContext({ permissions: ["clipboard-read", "clipboard-write"] });
+const pages = [];
+
+const operations = {
+  async open({ url, width, height }) {
+    const page = await context.newPage();
+    await page.setViewportSize({ width, height });
+    await page.goto(url, { waitUntil: "domcontentloaded" });
+    return pages.push(page) - 1;
+  },
+  async type({ page, text, delay }) {
+    await pages[page].keyboard.type(text, { delay });
+  },
+  async press({ page, keys }) {
+    for (const key of keys) await pages[page].keyboard.press(key);
+  },
+  async insert({ page, text }) {
+    await pages[page].keyboard.insertText(text);
+  },
+  async click({ page, selector, timeout }) {
+    await pages[page].locator(selector).first().click({ timeout });
+  },
+  async hover({ page, selector, timeout }) {
+    await pages[page].locator(selector).first().hover({ timeout });
+  },
+  async evaluate({ page, script, argument }) {
+    return await pages[page].evaluate(`(${script})(${JSON.stringify(argument ?? null)})`);
+  },
+  async wait({ page, script, argument, timeout }) {
+    const handle = await pages[page].waitForFunction(`(${script})(${JSON.stringify(argument ?? null)})`, undefined, {
+      timeout,
+      polling: "raf",
+    });
+    return await handle.jsonValue();
+  },
+  async screenshot({ page, path, clip }) {
+    await pages[page].screenshot({ path, ...(clip ? { clip } : {}) });
+  },
+  async close({ page }) {
+    await pages[page].close();
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { operation, ...given } = JSON.parse(line);
+  try {
+    console.log(JSON.stringify({ result: (await operations[operation](given)) ?? null }));
+  } catch (error) {
+    console.log(JSON.stringify({ error: String(error.message).split("\n")[0] }));
+  }
+}
+await browser.close();

@@ -1,0 +1,465 @@
+"""The real VS Code: code-server in a home of the tests, and windows of it in a headless browser.
+
+Knows how the editor is started, where on its screen things are, and which keys do what. A window
+is asked for states until they are so; nothing waits for a time.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from homes import PATIENCE_S, ROOT, Home, tool, until
+
+EXTENSION = ROOT / "editors" / "vscode"
+PICTURES = EXTENSION / "pictures"
+QUIET: dict[str, Any] = {
+    "chat.disableAIFeatures": True,
+    "editor.minimap.enabled": False,
+    "editor.wordBasedSuggestions": "off",
+    "extensions.autoUpdate": False,
+    "editor.unusualLineTerminators": "off",
+    "files.autoSave": "off",
+    "git.enabled": False,
+    "security.workspace.trust.enabled": False,
+    "telemetry.telemetryLevel": "off",
+    "window.commandCenter": False,
+    "workbench.colorTheme": "Default Dark Modern",
+    "workbench.editor.useModal": "off",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.startupEditor": "none",
+    "workbench.tips.enabled": False,
+    "workbench.welcomePage.walkthroughs.openOnInstall": False,
+}
+GHOST = '[class*="ghost-text"]'
+POPUP = ".suggest-widget.visible .monaco-list-row"
+STATUS = '[id="afterword.afterword.afterword.status"]'
+
+
+def node() -> Path:
+    """The Node that code-server needs."""
+    return tool("vscode/node/node_modules/node/bin/node", "VS Code")
+
+
+def entry() -> Path:
+    """What it runs."""
+    return tool("vscode/code-server/node_modules/code-server/out/node/entry.js", "VS Code")
+
+
+def packaged(folder: Path) -> Path:
+    """The extension as it is now, as a .vsix made in `folder`; skips where it cannot be made."""
+    import pytest
+
+    if not (EXTENSION / "node_modules").is_dir():
+        pytest.skip("the extension for VS Code cannot be built: make vsix")
+    npm = shutil.which("npm")
+    assert npm
+    made = folder / "afterword.vsix"
+    done = subprocess.run(
+        [npm, "run", "package", "--silent", "--", "--out", str(made)],
+        cwd=EXTENSION,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return made
+
+
+class Browser:
+    """A headless browser and what is open in it."""
+
+    def __init__(self, home: Home) -> None:
+        driver = tool("vscode/driver", "VS Code")
+        chromium = tool("chromium", "Chromium")
+        script = Path(__file__).with_name("driver.mjs")
+        self.process = home.start(
+            node(), script, driver, chromium, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def do(self, operation: str, **given: Any) -> Any:
+        """One operation of `driver.mjs`. Fails with what it says."""
+        assert self.process.stdin
+        assert self.process.stdout
+        line = json.dumps({"operation": operation, **given}) + "\n"
+        self.process.stdin.write(line.encode())
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline() or '{"error": "the browser is gone"}')
+        assert "error" not in answer, f"{operation}: {answer['error']}"
+        return answer["result"]
+
+    def close(self) -> None:
+        """End it, so that nothing of it is left when the home goes."""
+        assert self.process.stdin
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(PATIENCE_S)
+
+
+class Editor:
+    """VS Code in one home: its server, its settings, and any number of windows."""
+
+    def __init__(
+        self,
+        home: Home,
+        vsix: Path,
+        settings: dict[str, Any],
+        *,
+        has_server: bool = True,
+    ) -> None:
+        self.home = home
+        if has_server:
+            self.install_server()
+        self.data = home.user / "code"
+        self.extensions = home.user / "extensions"
+        self.n_settings = 0  # how often they were changed
+        self.settings_file = self.data / "User" / "settings.json"
+        self.settings_file.parent.mkdir(parents=True)
+        self.settings_file.write_text(json.dumps(QUIET | settings), encoding="utf-8")
+        installed = home.run(
+            node(), entry(), *self._folders(), "--install-extension", vsix, variables=_NO_GALLERY
+        )
+        assert "was successfully installed" in installed.stdout, installed.stdout + installed.stderr
+        self.port = _free_port()
+        config = home.user / "code-server.yaml"
+        config.write_text("auth: none\n")
+        home.start(
+            node(),
+            entry(),
+            "--config",
+            config,
+            "--bind-addr",
+            f"127.0.0.1:{self.port}",
+            "--auth",
+            "none",
+            "--disable-telemetry",
+            "--disable-update-check",
+            "--disable-getting-started-override",
+            *self._folders(),
+            variables=_NO_GALLERY,
+        )
+        until(self._serves, "code-server to serve")
+        self.browser = Browser(home)
+
+    def _folders(self) -> Sequence[str | Path]:
+        return "--user-data-dir", self.data, "--extensions-dir", self.extensions
+
+    def _serves(self) -> bool:
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5):
+            return True
+        return False
+
+    def read_settings(self) -> dict[str, Any]:
+        """As they are on disk, where the editor writes too."""
+        found: dict[str, Any] = json.loads(self.settings_file.read_text(encoding="utf-8"))
+        return found
+
+    def install_server(self) -> None:
+        """Where pipx and uv put tools: code-server takes PATH from a login shell of its own."""
+        programs = self.home.user / ".local" / "bin"
+        programs.mkdir(parents=True)
+        for name in ("afterword-lsp", "trainer"):
+            (programs / name).symlink_to(self.home.server.with_name(name))
+
+    def window(
+        self,
+        file: Path | None = None,
+        *,
+        folder: Path | None = None,
+        size: tuple[int, int] = (1000, 640),
+    ) -> "Window":
+        """A new one, with a file open in it."""
+        where = f"http://127.0.0.1:{self.port}/?folder={quote(str(folder or self.home.work))}"
+        if file:
+            opened = f"vscode-remote://127.0.0.1:{self.port}{file}"
+            where += f"&payload={quote(json.dumps([['openFile', opened]]))}"
+        page = self.browser.do("open", url=where, width=size[0], height=size[1])
+        return Window(self, page, file)
+
+    def log(self) -> str:
+        """What the extension has written down."""
+        logs = sorted(self.data.glob("logs/**/Afterword.log"), key=lambda log: log.stat().st_mtime)
+        return "".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
+
+    def close(self) -> None:
+        """Its windows; what else there is ends with the home."""
+        self.browser.close()
+
+
+class Window:
+    """One window, as somebody in front of it sees it."""
+
+    def __init__(self, editor: Editor, page: int, file: Path | None) -> None:
+        self.editor = editor
+        self.page = page
+        self.file = file
+
+    # -- what is done in it --------------------------------------------------------------------
+
+    def do(self, operation: str, **given: Any) -> Any:
+        return self.editor.browser.do(operation, page=self.page, **given)
+
+    def type(self, text: str, *, delay_ms: float = 0) -> None:
+        """As keys, one after the other."""
+        self.do("type", text=text, delay=delay_ms)
+
+    def press(self, *keys: str) -> None:
+        self.do("press", keys=keys)
+
+    def open(self, file: Path) -> "Window":
+        """Another file, by its path, with the cursor at its end."""
+        self.press("Control+p")
+        self.wait("() => document.querySelector('.quick-input-widget input')", "the list of files")
+        self.do("insert", text=str(file))
+        entry = "(name) => document.querySelector('.quick-input-list .monaco-list-row')"
+        self.wait(f"{entry}?.ariaLabel?.startsWith(name)", f"{file.name} in the list", file.name)
+        self.press("Enter")
+        tab = "(name) => document.querySelector('.tab.active')?.ariaLabel?.startsWith(name)"
+        self.wait(tab, f"a tab of {file.name}", file.name)
+        self.file = file
+        return self.focus()
+
+    def set(self, settings: Mapping[str, Any]) -> None:
+        """Have these settings and no others, written as a user writes them."""
+        before = self.file
+        self.editor.n_settings += 1
+        mark = {"a test": self.editor.n_settings}  # by which these are told from those before
+        text = json.dumps(mark | QUIET | settings)
+        # Not the file itself: what is written to that behind the editor's back it may not notice.
+        self.command("Preferences: Open User Settings (JSON)")
+        tab = "() => document.querySelector('.tab.active')?.ariaLabel?.startsWith('settings.json')"
+        self.wait(tab, "a tab of the settings")
+        self.focus()
+        self.see("(text) => navigator.clipboard.writeText(text)", text)
+        self.press("Control+a", "Control+v")
+        until(lambda: json.dumps(mark)[1:-1] in "".join(self.lines), "the settings in the text")
+        self.press("Control+s")
+        file = self.editor.settings_file
+        until(lambda: file.read_text(encoding="utf-8") == text, "the settings on disk")
+        self.leave_file()
+        if before:
+            self.open(before)
+
+    def leave_file(self) -> None:
+        """Close the file as it is on disk: what is in it is forgotten."""
+        n_tabs = "() => document.querySelectorAll('.editor-group-container .tab').length"
+        before = self.see(n_tabs)
+        self.press("Escape")
+        self.command("Revert and Close Editor")
+        self.wait(f"(before) => ({n_tabs})() < before", "the file to be closed", before)
+
+    def focus(self) -> "Window":
+        """Have the keys go to the text; the cursor is at its end then."""
+
+        def is_focused() -> bool:
+            self.press("Control+1")
+            focused = "() => document.querySelector('.editor-instance .monaco-editor.focused')"
+            return bool(self.see(f"{focused} !== null"))
+
+        until(is_focused, "the cursor in the text")
+        self.press("Control+End")
+        return self
+
+    def ready(self) -> "Window":
+        """Wait until suggestions can come, and put the cursor at the end."""
+        self.until_status("Ready")
+        self.focus()
+        return self
+
+    def click_status(self) -> None:
+        """The item in the status bar."""
+        self.do("click", selector=STATUS, timeout=_PATIENCE_MS)
+
+    def command(self, title: str) -> None:
+        """By the palette, as one types it."""
+        self.press("F1")
+        self.wait("() => document.querySelector('.quick-input-widget input')", "the palette")
+        self.type(title)
+        self.wait(
+            "(title) => [...document.querySelectorAll('.quick-input-list .monaco-list-row')][0]"
+            "?.ariaLabel?.includes(title)",
+            f"the command {title}",
+            title,
+        )
+        self.press("Enter")
+
+    def save(self) -> bytes:
+        """Save the file; what it holds then."""
+        assert self.file
+        self.press("Control+s")
+        clean = "() => !document.querySelector('.tab.active.dirty')"
+        self.wait(clean, "the file to be saved")
+        return self.file.read_bytes()
+
+    def answer(self, button: str) -> None:
+        """Press a button of a dialog or of a message."""
+        self.do("click", selector=f'.monaco-button:has-text("{button}")', timeout=_PATIENCE_MS)
+
+    def picture(self, name: str, **clip: int) -> Path:
+        """A screenshot, beside the extension's README if AFTERWORD_PICTURES is set."""
+        folder = PICTURES if os.environ.get("AFTERWORD_PICTURES") else self.editor.home.user
+        path = folder / name
+        self.do("screenshot", path=str(path), clip=clip or None)
+        assert path.stat().st_size > 1000
+        return path
+
+    # -- what is seen in it --------------------------------------------------------------------
+
+    def see(self, script: str, argument: Any = None) -> Any:
+        """What a function in the page gives."""
+        return self.do("evaluate", script=script, argument=argument)
+
+    def wait(self, script: str, what: str, argument: Any = None) -> Any:
+        """Until a function in the page gives something; what."""
+        found = f"(given) => {{ const found = ({script})(given); return found ? [1] : 0; }}"
+        try:
+            self.do("wait", script=found, argument=argument, timeout=_PATIENCE_MS)
+        except AssertionError as error:
+            with suppress(AssertionError):
+                self.do("screenshot", path=str(self.editor.home.user / "failed.png"))
+                if kept := os.environ.get("AFTERWORD_FAILED"):
+                    shutil.copy(self.editor.home.user / "failed.png", kept)
+            raise AssertionError(f"waited in vain for {what}: {error}") from None
+
+    @property
+    def ghost(self) -> str:
+        """The grey text; "" if there is none."""
+        return str(self.see(_GHOST))
+
+    def until_ghost(self, text: str) -> None:
+        """Wait until this is the grey text; "" for none."""
+        self.wait(f"(text) => ({_GHOST})() === text", f"the grey text {text!r}", text)
+
+    def soon_ghost(self) -> str:
+        """The grey text, or "" if none comes within a moment."""
+        with suppress(AssertionError):
+            self.do("wait", script=f"() => ({_GHOST})()", timeout=1000)
+        return self.ghost
+
+    def record_ghost(self) -> None:
+        """From now on, note each grey text that a frame shows."""
+        self.see(
+            f"() => {{ const look = {_GHOST}; const seen = [look()]; window.afterwordSeen = seen;"
+            " const step = () => { const now = look();"
+            " if (now !== seen.at(-1)) seen.push(now);"
+            " if (window.afterwordSeen === seen) requestAnimationFrame(step); };"
+            " requestAnimationFrame(step); }"
+        )
+
+    def recorded_ghost(self) -> list[str]:
+        """Those that were noted, and no more from now on."""
+        script = (
+            "() => { const seen = window.afterwordSeen; window.afterwordSeen = null; return seen; }"
+        )
+        return list(self.see(script))
+
+    def record_bar(self) -> None:
+        """From now on, note what the status bar says, however short."""
+        self.see(
+            "() => { const bar = document.querySelector('.statusbar');"
+            " window.afterwordBar = new Set();"
+            " const look = () => window.afterwordBar.add(bar.textContent.replace(/\\u00a0/g, ' '));"
+            " const all = { subtree: true, childList: true, characterData: true };"
+            " new MutationObserver(look).observe(bar, all); }"
+        )
+
+    def recorded_bar(self) -> str:
+        """All of that."""
+        return str(self.see("() => [...window.afterwordBar].join('\\n')"))
+
+    def until_lines(self, lines: Sequence[str]) -> None:
+        """Wait until this is the text on the screen."""
+        until(lambda: self.lines == [*lines], f"the lines {lines!r}")
+
+    @property
+    def lines(self) -> list[str]:
+        """The text on the screen, line by line, without what is grey."""
+        return list(self.see(_LINES))
+
+    @property
+    def status(self) -> str:
+        """What the item in the status bar says to those who cannot see it."""
+        return str(self.see(f"() => ({_STATUS})()"))
+
+    def until_status(self, part: str) -> None:
+        """Wait until the item says this."""
+        try:
+            until(lambda: part in self.status, f"the status {part!r}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {self.status!r}") from None
+
+    @property
+    def notifications(self) -> list[str]:
+        """Messages that have popped up."""
+        return list(
+            self.see(
+                "() => [...document.querySelectorAll('.notification-list-item-message')]"
+                ".map((one) => one.textContent)"
+            )
+        )
+
+    def until_text(self, part: str, where: str = ".monaco-workbench") -> None:
+        """Wait until a part of the screen shows this."""
+        script = "([part, where]) => document.querySelector(where)?.textContent.includes(part)"
+        self.wait(script, f"{part!r} on the screen", [part, where])
+
+    def until_notified(self, part: str) -> None:
+        """Wait until a message says this."""
+        self.wait(
+            "(part) => [...document.querySelectorAll('.notification-list-item-message')]"
+            ".some((one) => one.textContent.includes(part))",
+            f"a message {part!r}",
+            part,
+        )
+
+    def close(self) -> None:
+        """As one closes a tab of the browser."""
+        self.do("close")
+
+
+@contextmanager
+def editing(
+    home: Home, vsix: Path, *, has_server: bool = True, **settings: Any
+) -> Iterator[Editor]:
+    """VS Code in a home, until the block ends."""
+    editor = Editor(home, vsix, settings, has_server=has_server)
+    try:
+        yield editor
+    finally:
+        editor.close()
+
+
+_PATIENCE_MS = 1000 * PATIENCE_S
+_NO_GALLERY = {"EXTENSIONS_GALLERY": "{}"}
+# Blanks of the text are no-break spaces on the screen, and some are drawn as dots.
+_PLAIN = "replace(/[\\u00a0\\u00b7]/g, ' ')"
+_GHOST = (
+    "() => [...document.querySelectorAll('.view-line [class*=\"ghost-text\"]')]"
+    ".filter((one) => !one.parentElement.closest('[class*=\"ghost-text\"]'))"
+    f".map((one) => one.textContent).join('').{_PLAIN}"
+)
+_LINES = (
+    "() => [...document.querySelectorAll('.editor-instance .view-line')]"
+    ".sort((a, b) => parseFloat(a.style.top) - parseFloat(b.style.top)).map((line) => {"
+    " const copy = line.cloneNode(true);"
+    " copy.querySelectorAll('[class*=\"ghost-text\"]').forEach((one) => one.remove());"
+    f" return copy.textContent.{_PLAIN}; }})"
+)
+_STATUS = (
+    "() => { const item = document.getElementById('afterword.afterword.afterword.status');"
+    " return item?.querySelector('[aria-label]')?.ariaLabel ?? item?.ariaLabel ?? ''; }"
+)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
