@@ -95,6 +95,7 @@ def ask_memory(
             places[at].pointer,
             mixer.pointer,
             logits[i].ctypes.data,
+            10.0,  # bits: a middling surprise
             trace.pointer,
             p.ctypes.data,
         )

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from afterword_trainer import base
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.memory import Memory
 from afterword_trainer.model.mixing import Mix, Mixer
 from afterword_trainer.model.predictor import prime
 from afterword_trainer.model.spec import NetworkSpec
-from afterword_trainer.model.step import NetworkPredictor, NumpyStep
+from afterword_trainer.model.step import NetworkPredictor, NumpyStep, open_predictor
+from afterword_trainer.model.suggestion import Rollout
+from afterword_trainer.paths import Paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -93,6 +96,53 @@ def test_what_was_typed_is_expected_at_once() -> None:
     assert rest == "elmina"
 
 
+NOTE = """# The garden club
+
+Met Ottoline Featherstonehame at the allotment on Tuesday. She would like to lend us the shed
+behind Quillfordbury Lane until the spring, if somebody mends its roof.
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "rest"),
+    [
+        ("Please ask Ottoline Fe", "atherstonehame"),
+        ("Please ask Ottoline Fea", "therstonehame"),
+        ("A letter from Featherstoneh", "ame"),
+        ("We meet behind Quil", "lfordbury Lane"),
+        ("We meet behind Quillf", "ordbury Lane"),
+    ],
+)
+def test_a_name_seen_once_is_finished(typed: str, rest: str) -> None:
+    """With the base that ships, which is sure of another end; one note alone is in the memory."""
+    bundle = base.load(Paths.from_environment({}).base)
+    memory = Memory(bundle.alphabet)
+    memory.learn("note", bundle.alphabet.encode(NOTE))
+    both = Mix(open_predictor(bundle), memory, Mixer.default(), learning=False)
+    header = bundle.alphabet.header("letter.md", "markdown", 0.0)
+    prime(both, header, bundle.alphabet.encode(typed))
+    rollout = Rollout(both)
+    while len(rollout.symbols) < len(rest):
+        rollout.grow()
+
+    assert rest == bundle.alphabet.decode(rollout.symbols)
+
+
+def test_what_was_seen_often_is_expected_though_the_network_expects_nothing() -> None:
+    """Each symbol of it, and the first of a word, too."""
+    nothing = {name: array / 8 for name, array in weights().items()}
+    both = Mix(
+        NetworkPredictor(NumpyStep(SPEC, nothing)),
+        memory_of(NOTE * 20),
+        Mixer.default(),
+        learning=False,
+    )
+    prime(both, ALPHABET.encode(NOTE[:40]))
+    for symbol in ALPHABET.encode(NOTE[40:]).tolist():
+        assert both.distribution()[symbol] > 0.9
+        both.observe(symbol)
+
+
 def test_a_fork_learns_nothing() -> None:
     """What is imagined in looking ahead is neither remembered nor believed."""
     memory, mixer = memory_of(TEXT), Mixer()
@@ -106,6 +156,30 @@ def test_a_fork_learns_nothing() -> None:
     assert size == len(memory)
     np.testing.assert_array_equal(values, mixer.values)
     np.testing.assert_array_equal(expected, both.distribution())
+
+
+def test_surprise_is_of_the_word_at_hand() -> None:
+    """What its letters cost the network; whoever looks ahead goes on with it, and it ends there."""
+    both, alone = mix(memory_of(TEXT), learning=False), network()
+    cost = 0.0
+    for symbol in ALPHABET.encode("a hér").tolist():
+        cost -= float(np.log2(alone.distribution()[symbol]))
+        if symbol == ord(" "):
+            cost = 0.0
+        alone.observe(symbol)
+        both.observe(symbol)
+        assert pytest.approx(cost, abs=1e-3) == both.surprise
+    assert both.fork().surprise == both.surprise > 0
+    both.observe(ord("-"))
+    assert both.surprise == 0
+
+
+def test_surprise_ends_with_the_document() -> None:
+    """Another one begins in no word."""
+    both = mix(memory_of(TEXT), learning=False)
+    prime(both, ALPHABET.encode("heron"), ALPHABET.header("a.md", "markdown", 0.0))
+
+    assert both.surprise == 0
 
 
 def test_frozen_is_frozen() -> None:

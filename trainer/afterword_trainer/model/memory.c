@@ -44,9 +44,11 @@ static const uint8_t bounds[] = {6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 24, 28,
 enum { NETWORK, LOW, MIDDLE, ORDERS, WORD, MATCH, N_EXPERTS };
 #define LOW_ORDER 3 /* the expert that knows no longer context; the next one knows all that are counted */
 #define N_LENGTHS (1 + COUNTED + N_BOUNDS)
-#define N_SURENESS 8
-#define N_SIZES 16
+#define N_SURENESS 9
+#define N_SIZES 10
 #define N_LETTERS 16
+#define N_KNOWN 8      /* what the memory knows of the word at hand: see `of_word` */
+#define N_SURPRISES 8  /* what the letters of that word cost the network */
 #define N_POINTS 33 /* of the last correction, over the stretched probability of the top symbol */
 
 typedef struct {
@@ -105,6 +107,7 @@ typedef struct {
     float by_sureness[N_SURENESS * N_SURENESS][N_EXPERTS];
     float by_letters[N_LETTERS][N_EXPERTS];
     float by_size[N_SIZES][N_EXPERTS];
+    float by_word[N_KNOWN * N_SURPRISES][N_EXPERTS];
     float truth[N_LENGTHS][N_POINTS]; /* how often a top symbol so sure came true */
 } Mixer;
 #define MOST_WEIGHT 1000.0f /* no sum of them overflows; those that are learned stay under ten */
@@ -128,7 +131,8 @@ typedef struct {
     Refinement refinements[N_LEVELS];
     uint16_t symbols[MOST_SHARES];
     float shares[MOST_SHARES];
-    int length, sureness, letters, size, top, point; /* which weights */
+    int deepest; /* the refinement by the longest context */
+    int length, sureness, letters, size, word, top, point; /* which weights */
     float point_share, top_mixed;
     int uses[N_EXPERTS];
     int match_symbol, match_length, match_votes;
@@ -1023,6 +1027,7 @@ static void by_orders(const Memory *memory, const uint64_t *keys, uint32_t longe
     memcpy(trace->middle, p, n_symbols * sizeof *p);
     trace->n_shares = VOTES_FROM;
     by_matches(n_symbols, found, mixer, trace, p);
+    trace->deepest = trace->n_refinements - 1;
 }
 
 /* The distribution by orders, refined by what followed the same two words. */
@@ -1075,11 +1080,22 @@ static float by_network(const float *logits, float *logs, uint32_t n_symbols) {
     return 1 / sum;
 }
 
+/* Below the first bound a network that learned anything hardly ever is: it expects nothing, so that
+   what memory there is must be enough. */
 static int sureness(float p) {
-    static const float most[N_SURENESS - 1] = {.1f, .2f, .35f, .5f, .7f, .85f, .95f};
+    static const float most[N_SURENESS - 1] = {.02f, .1f, .2f, .35f, .5f, .7f, .85f, .95f};
     int i = 0;
     while (i < N_SURENESS - 1 && p >= most[i]) i++;
     return i;
+}
+
+/* The first of the highest. */
+static int top_of(const float *values, uint32_t n) {
+    float highest = values[0];
+    int at = 0;
+    for (uint32_t i = 1; i < n; i++) highest = values[i] > highest ? values[i] : highest;
+    while (values[at] < highest) at++; /* apart from the above, of which several are done at once */
+    return at;
 }
 
 /* 1) What each expert says, and its logarithms; returns how sure the network is of its first. */
@@ -1112,21 +1128,41 @@ static float ask_experts(const Memory *memory, const Place *place, const Mixer *
     return trace->uses[NETWORK] ? network_top : 0;
 }
 
+/* Which of the weights by words: whether the longest context that the memory knows reaches back
+   over the whole word, whether one symbol alone followed it, whether the network expects that one,
+   too; and how much the network was surprised by the letters so far. */
+static int of_word(const Place *place, const Trace *trace, int agreed, float surprise) {
+    static const float most[N_SURPRISES - 1] = {3, 6, 9, 12, 15, 19, 24}; /* bits */
+    int known = agreed, i = 0;
+    if (trace->deepest >= 0) {
+        const Refinement *deepest = &trace->refinements[trace->deepest];
+        int level = deepest->level;
+        int length = level <= COUNTED ? level : bounds[level - 1 - COUNTED];
+        int decided = deepest->to - deepest->from == 1;
+        int whole = place->letters && (uint32_t)length >= least(place->letters, REACH - 1);
+        known += 2 * decided + 4 * whole;
+    }
+    while (i < N_SURPRISES - 1 && surprise >= most[i]) i++;
+    return known * N_SURPRISES + i;
+}
+
 /* 2) How far each is believed here. */
 static void weigh(const Memory *memory, const Place *place, const Mixer *mixer, float network_top,
-                  Trace *trace, float weights[N_EXPERTS]) {
-    float orders_top = 0;
-    for (uint32_t s = 0; s < memory->n.n_symbols; s++)
-        orders_top = trace->orders[s] > orders_top ? trace->orders[s] : orders_top;
+                  float surprise, Trace *trace, float weights[N_EXPERTS]) {
+    uint32_t n_symbols = memory->n.n_symbols;
+    int top = top_of(trace->orders, n_symbols);
+    int agreed = trace->uses[NETWORK] && top == top_of(trace->logs[NETWORK], n_symbols);
     int size = 0;
-    while (size < N_SIZES - 1 && memory->n.n_alive >> (size + 6)) size++;
+    while (size < N_SIZES - 1 && memory->n.n_alive >> (size + 10)) size++; /* under 1,024: 0 */
     trace->size = size;
-    trace->sureness = sureness(orders_top) * N_SURENESS +
+    trace->sureness = sureness(trace->orders[top]) * N_SURENESS +
                       (trace->uses[NETWORK] ? sureness(network_top) : 0);
     trace->letters = (int)least(place->letters, 7) + 8 * trace->uses[WORD];
+    trace->word = of_word(place, trace, agreed, surprise);
     for (int i = 0; i < N_EXPERTS; i++)
         weights[i] = mixer->by_length[trace->length][i] + mixer->by_sureness[trace->sureness][i] +
-                     mixer->by_letters[trace->letters][i] + mixer->by_size[trace->size][i];
+                     mixer->by_letters[trace->letters][i] + mixer->by_size[trace->size][i] +
+                     mixer->by_word[trace->word][i];
 }
 
 /* 3) The mix, in the logit domain. */
@@ -1172,13 +1208,24 @@ static void correct(const Mixer *mixer, Trace *trace, float *p, uint32_t n_symbo
     p[top] = after;
 }
 
+/* How many bits the letters of the word at hand have cost a network, once `symbol` has come where
+   it said `logits`, (n_symbols,), and those before it had cost `before`; 0 outside of words. */
+float surprise(const Memory *memory, const float *logits, float before, uint16_t symbol) {
+    uint32_t n_symbols = memory->n.n_symbols;
+    if (symbol >= n_symbols || !memory->fold[symbol]) return 0;
+    float top = logits[0], sum = 0;
+    for (uint32_t s = 1; s < n_symbols; s++) top = logits[s] > top ? logits[s] : top;
+    for (uint32_t s = 0; s < n_symbols; s++) sum += fast_exp2((logits[s] - top) * 1.44269504f);
+    return before + fast_log2(sum) - (logits[symbol] - top) * 1.44269504f;
+}
+
 /* Probabilities of the next symbol at `place`, (n_symbols,), by the memory and, if there is one, a
-   network's `logits`, (n_symbols,). */
+   network's `logits`, (n_symbols,), and its `surprise` so far. */
 void predict(const Memory *memory, const Place *place, const Mixer *mixer, const float *logits,
-             Trace *trace, float *p) {
+             float surprise, Trace *trace, float *p) {
     float weights[N_EXPERTS];
     float network_top = ask_experts(memory, place, mixer, logits, trace);
-    weigh(memory, place, mixer, network_top, trace, weights);
+    weigh(memory, place, mixer, network_top, surprise, trace, weights);
     mix(weights, memory->n.n_symbols, trace, p);
     correct(mixer, trace, p, memory->n.n_symbols);
 }
@@ -1216,6 +1263,7 @@ void learn(uint32_t n_symbols, Mixer *mixer, const Trace *trace, uint16_t symbol
         nudge(&mixer->by_sureness[trace->sureness][i], slope);
         nudge(&mixer->by_letters[trace->letters][i], slope);
         nudge(&mixer->by_size[trace->size][i], slope);
+        nudge(&mixer->by_word[trace->word][i], slope);
     }
 
     /* 2) escapes, by expectation and maximisation a symbol at a time */
