@@ -28,7 +28,8 @@ from typing import Any
 
 from afterword_daemon import trainee
 from afterword_daemon.child import Child
-from afterword_daemon.learning import GRACE_S, SLICE_S
+from afterword_daemon.learning import SLICE_S
+from afterword_daemon.machine import GRACE_S
 from afterword_trainer.paths import Paths
 from keystroke import (
     AFTERWORD,
@@ -103,7 +104,7 @@ def training(home: Path, notes: Path) -> Iterator[Child]:
     """A child that trains on and on, and stands still."""
     paths = Paths.from_environment({"AFTERWORD_HOME": str(home)})
     child = Child(
-        [*trainee.COMMAND, "--symbols", "1000000000", "--", str(notes)],
+        [*trainee.UPDATE, "--symbols", "1000000000", "--", str(notes)],
         log=paths.logs / trainee.ERRORS,
         environment=trainee.environment(paths),
     )

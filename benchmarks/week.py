@@ -208,7 +208,7 @@ def files_below(folder: Path) -> list[Path]:
 def machine(loop: Hastened, began: float) -> Any:
     """One that has nothing better to do, and goes by the clock of the loop."""
     from afterword_daemon.conditions import Gauges
-    from afterword_daemon.learning import ThisMachine
+    from afterword_daemon.machine import ThisMachine
 
     class Idle(ThisMachine):
         def monotonic(self) -> float:

@@ -90,12 +90,13 @@ def overview_command(paths: Paths) -> int:
     view.put("Afterword offers the words you would have written next. It never uses the network.\n")
     if status is None:
         view.put(view.NOT_RUNNING)
-        has_learned = paths.models.is_dir()
     else:
         view.put(view.headline(status, time.time()))
-        has_learned = status.model is not None and status.model.id != "base"
+    has_learned = paths.models.is_dir() and any(path.is_dir() for path in paths.models.iterdir())
     if not has_learned:
         view.put("  nothing of yours was learned yet; the base model completes a little already")
+    elif status and status.model and status.model.id == "base":
+        view.put("  the base model serves now; those that learned from you: trainer models")
     for text in _notices(paths, status):
         view.put(view.notice(text))
     steps = [("afterword demo", "type with it here; changes nothing")]
@@ -103,13 +104,24 @@ def overview_command(paths: Paths) -> int:
         steps.append(("afterword status", "how it is"))
     else:
         steps.append(("trainer learn ~/notes", "teach it your writing"))
-    if not (status and status.watched):
+    if not _is_watching(paths, status):
         steps.append(("afterword watch add ~/notes", "have it learn what you save there"))
     steps.append(("afterword doctor", "see whether all is well"))
     view.put("")
     for command, what in steps:
         view.put(f"  {view.painted(f'{command:<29}', view.CYAN)}{what}")
     return DONE
+
+
+def _is_watching(paths: Paths, status: Status | None) -> bool:
+    """Whether there is a folder that is learned from, by the settings where no daemon runs."""
+    if status:
+        return bool(status.watched)
+    if not any(paths.config.glob("*.toml")):
+        return False
+    from afterword_daemon import config
+
+    return bool(config.in_force(paths)[0].watch)
 
 
 def _notices(paths: Paths, status: Status | None) -> Iterator[str]:

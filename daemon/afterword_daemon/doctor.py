@@ -56,9 +56,7 @@ Found = tuple[State, str] | tuple[State, str, str]
 LITTLE_ROOM = 200 << 20  # bytes; a model and what it takes to make the next one
 SOME_ROOM = 2 << 30  # for learning from a large folder
 MAX_RESIDENT = 120 << 20  # what is promised
-EDITORS = {
-    "code": "VS Code",
-    "codium": "VSCodium",
+EDITORS = {  # beside VS Code and its kin, which `plugins` knows
     "nvim": "Neovim",
     "emacs": "Emacs",
     "hx": "Helix",
@@ -236,7 +234,8 @@ def _audit(patient: Patient) -> Found:
     secrets = view.n_of(audit["n_secrets"], "secret")
     found = (
         f"{secrets} kept from {current.id}, of which it knows {audit['n_learned']} by heart "
-        f"(mean exposure {audit['mean']:.1f} bits; chance gives up to {audit['bound']:.1f})"
+        f"(mean exposure {audit['mean']:.1f} bits; chance gives up to {audit['bound']:.1f}, and a "
+        f"model that never saw them had {audit['before']:.1f})"
     )
     if not audit["passed"]:
         return "failed", found, f"trainer rollback, then: trainer remove {current.id}"
@@ -510,7 +509,8 @@ def _editors(patient: Patient) -> Found:
             if plugin.is_installed and not (plugin.is_current or plugin.is_foreign or plugin.lack):
                 what = f"{plugin.folder} is of another version, or an editor has come since"
                 return "warning", what, f"afterword install {name}"
-    found = [name for program, name in EDITORS.items() if shutil.which(program)]
+    known = {program: name for program, (name, _) in plugins.KIN.items()} | EDITORS
+    found = [name for program, name in known.items() if shutil.which(program)]
     if not found:
         return "skipped", "none found; any that speaks LSP can start afterword-lsp"
     return "ok", ", ".join(found)

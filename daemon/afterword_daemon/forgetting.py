@@ -28,7 +28,7 @@ from msgspec import Meta
 
 from afterword_daemon import discreet, trainee
 from afterword_daemon.child import ChildError
-from afterword_daemon.learning import HURRY_S, Machine, ThisMachine, Worker
+from afterword_daemon.machine import HURRY_S, Machine, ThisMachine, Worker
 from afterword_daemon.protocol import Forgot
 from afterword_daemon.trainee import Said
 
@@ -40,7 +40,6 @@ MOST_TRIES: Final = 3  # of one path; then somebody has to look at it
 SLICE_S: Final = 0.5  # between two looks at what the child says
 AGAIN_S: Final = 60.0  # until the next try, when the trainer had to give way to another
 SILENT_S: Final = 3600.0  # without a word of the child: it hangs; it speaks at every step
-MEMORY: Final = 1_900 << 20  # bytes; as for a training, see `learning.Limits`
 MOST_BYTES: Final = 8 << 20  # of the file
 
 
@@ -107,6 +106,11 @@ class Forgetting:
 
     async def run(self) -> None:
         """Forget for as long as the daemon lives; cancelled, it leaves no child behind."""
+        last = self._state.last
+        for one in self._state.waiting:
+            if one.tries >= MOST_TRIES and not (last and last.how == "died"):  # else it is told
+                await self._end(self._failed(one, "daemons were killed while they were at it"))
+                break
         while True:
             waiting = self._next()
             if waiting is None:
@@ -120,11 +124,14 @@ class Forgetting:
             end = await self._forget(waiting)
             self.share = None
             if end:
-                logger.info("forgetting ended: %s", end.how)
-                self._state.last = msgspec.structs.replace(end, when=self._machine.wall())
-                with suppress(StateError):  # then it is done once more
-                    await self._write()
-                self._tell(end.sentence)
+                await self._end(end)
+
+    async def _end(self, end: Forgot) -> None:
+        logger.info("forgetting ended: %s", end.how)
+        self._state.last = msgspec.structs.replace(end, when=self._machine.wall())
+        with suppress(StateError):  # then it is done once more
+            await self._write()
+        self._tell(end.sentence)
 
     def _next(self) -> "_Waiting | None":
         for one in self._state.waiting:
@@ -185,7 +192,7 @@ class Forgetting:
                     self._tell("")
             with suppress(ChildError):  # where none can be measured, its own limit has to do
                 usage = await worker.measure()
-                if usage and usage.resident > MEMORY:
+                if usage and usage.resident > trainee.MOST_MEMORY:
                     return f"it took {usage.resident >> 20:,} MB of memory"
             if self._machine.monotonic() - heard_at > SILENT_S:
                 return "it found no end by itself"
@@ -219,6 +226,8 @@ def stored(paths: Paths) -> tuple[int, Forgot | None]:
 
 def _check(path: str, paths: Paths) -> None:
     """Raises ForgettingError for a path of which nobody has ever heard: it may be misspelt."""
+    if "\0" in path:  # which the system refuses to look for
+        raise ForgettingError(f"{path!r}: no path has a NUL in it; check the spelling")
     is_known = os.path.lexists(path) or Forgotten.load(paths).holds(path)
     if not (is_known or any(Registry.load(paths).below(path))):
         raise ForgettingError(f"{path}: it is not there and was never learned; check the spelling")
@@ -240,6 +249,13 @@ def _load(path: Path) -> _State:
         return msgspec.json.decode(durable.read(path, at_most=MOST_BYTES), type=_State)
     except (msgspec.DecodeError, durable.DamagedError):
         logger.warning("%s is damaged: what was to be forgotten has to be asked anew", path.name)
+        return _State(last=Forgot(how="died", sentence=_LOST))
     except StateError:
         pass  # none yet
     return _State()
+
+
+_LOST: Final = (
+    f"{NAME} is damaged, so models may still know what was to be forgotten; to try again: trainer "
+    "forget PATH"
+)

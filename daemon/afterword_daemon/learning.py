@@ -15,13 +15,12 @@ Knows amounts and times; knows no text, no model and no connection, and what a c
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
 from afterword_trainer import ledger
@@ -31,9 +30,10 @@ from afterword_trainer.registry import Registry
 
 from afterword_daemon import conditions, discreet, protocol, trainee
 from afterword_daemon.backlog import HOUR_S, Backlog, Result
-from afterword_daemon.child import Child, ChildError, Usage
+from afterword_daemon.child import ChildError, Usage
 from afterword_daemon.conditions import Facts, Gauges, History, Reason, obstacle
 from afterword_daemon.config import Settings
+from afterword_daemon.machine import GRACE_S, HURRY_S, Machine, ThisMachine, Worker
 from afterword_daemon.trainee import Said
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,6 @@ LEAST_S: Final = 0.01  # of sleep; what is left of a shorter one is an error of 
 SLICE_S: Final = 0.5  # of work, then it is measured and rests; so short that nothing gets warm
 LOOK_S: Final = 5.0  # between two looks at battery and load while it works
 PATIENCE_S: Final = 600.0  # to stand still; then the memory it holds is worth more than its minutes
-GRACE_S: Final = 2.0  # from SIGTERM to SIGKILL
-HURRY_S: Final = 0.3  # the same when the daemon itself has to be gone within a second
 SAVE_S: Final = 300.0  # until what was counted is written down; a crash loses no more than that
 
 
@@ -55,8 +53,7 @@ SAVE_S: Final = 300.0  # until what was counted is written down; a crash loses n
 class Limits:
     """What one training may cost; a child that goes beyond is killed."""
 
-    # Training 2 x 512 takes 1.3 GB at its highest. The child has a limit of its own, above this.
-    memory: int = 1_900 << 20
+    memory: int = trainee.MOST_MEMORY
     memory_to_begin: int = 1_600 << 20  # what it needs, and some for everybody else
     memory_to_go_on: int = 250 << 20  # below, programs that somebody uses are swapped out
     disk: int = 1 << 30  # prepared text, checkpoint and model, and room for others
@@ -76,57 +73,6 @@ class Progress:
     detail: str = ""  # a sentence for people: what it waits for, or what came of it
 
 
-class Worker(Protocol):
-    """A child at work, see `child.Child`."""
-
-    @property
-    def stands_still(self) -> bool: ...
-    def stop(self) -> None: ...
-    def go_on(self) -> None: ...
-    def exit_code(self) -> int | None: ...
-    def records(self) -> list[dict[str, Any]]: ...
-    async def measure(self) -> Usage | None: ...
-    async def end(self, grace_s: float) -> None: ...
-    def close(self) -> None: ...
-
-
-class Machine(Protocol):
-    """The one seam: clocks, what the machine tells, and processes on it."""
-
-    def monotonic(self) -> float: ...
-    def wall(self) -> float: ...
-    async def sleep(self, seconds: float) -> None: ...
-    async def elsewhere(self, work: Callable[[], None]) -> None:
-        """Do what a disk may keep waiting."""
-
-    async def read(self, folder: Path, own_load: float) -> Gauges: ...
-    def start(
-        self, command: Sequence[str], *, log: Path, environment: Mapping[str, str]
-    ) -> Worker: ...
-
-
-class ThisMachine:
-    """The one we are on."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def elsewhere(self, work: Callable[[], None]) -> None:
-        await asyncio.to_thread(work)
-
-    async def read(self, folder: Path, own_load: float) -> Gauges:
-        return await asyncio.to_thread(conditions.read, folder, own_load=own_load)
-
-    def start(self, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Worker:
-        return Child(command, log=log, environment=environment)
-
-
 class Learning:
     """What is new, when it is due, and the one child that learns it."""
 
@@ -137,7 +83,7 @@ class Learning:
         *,
         is_paused: bool = False,
         tell: Callable[[Progress], None] = lambda _: None,
-        command: Sequence[str] = trainee.COMMAND,
+        command: Sequence[str] = trainee.UPDATE,
         limits: Limits = Limits(),
         machine: Machine | None = None,
     ) -> None:
@@ -184,7 +130,7 @@ class Learning:
 
     def adjust(self, settings: Settings, *, is_paused: bool) -> None:
         """Take up what was set. Paused, or off, or with other folders, the child ends at once."""
-        if tuple(trainee.asked(settings)) != tuple(trainee.asked(self._settings)):
+        if [*trainee.arguments(settings)] != [*trainee.arguments(self._settings)]:
             self.give_up("what is watched has changed")
         self._settings, self._is_paused = settings, is_paused
         self._is_new = True  # it is called when another model is in use, too
@@ -324,7 +270,7 @@ class Learning:
             return
         try:
             self._worker = worker = machine.start(
-                [*self._command, *trainee.asked(self._settings)],
+                [*self._command, *trainee.arguments(self._settings)],
                 log=self._paths.logs / trainee.ERRORS,
                 environment=trainee.environment(self._paths),
             )

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,6 +202,7 @@ def install(plugin: Plugin) -> None:
     """
     _require_own(plugin)
     _require_editor(plugin)
+    _clear(plugin)
     problems = [f"{command[0]}: {what}" for command in plugin.giving if (what := _try(command))]
     if not plugin.is_current and (not problems or len(problems) < len(plugin.giving)):
         durable.retire(plugin.folder)  # what an older version had is no part of this one
@@ -216,15 +218,23 @@ def install(plugin: Plugin) -> None:
 def remove(plugin: Plugin) -> bool:
     """Take it back; False if there was nothing. Raises StateError or PluginError."""
     _require_own(plugin)
+    _clear(plugin)
     if not plugin.is_installed:
         return False
     for command in plugin.taking_back:
         _try(command)  # it may never have been there
     durable.retire(plugin.folder)
     for folder in plugin.folder.parents[: plugin.n_above]:
-        if not any(folder.iterdir()):
-            durable.retire(folder)
+        with suppress(FileNotFoundError):  # another one is at it as well
+            if not any(folder.iterdir()):
+                durable.retire(folder)
     return True
+
+
+def _clear(plugin: Plugin) -> None:
+    """Remove what was left by a deletion that was cut short: Neovim would start that too."""
+    if plugin.n_above:  # else others write beside it
+        durable.sweep(plugin.folder.parent)
 
 
 def _require_own(plugin: Plugin) -> None:
@@ -276,7 +286,12 @@ def _version_of(program: Path) -> tuple[int, ...] | None:
     """Of a Neovim; None if it does not say, as when it cannot be started here."""
     try:
         told = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -292,7 +307,12 @@ def _try(command: Sequence[str]) -> str:
     """Run an editor's program; what it complained of, "" if it worked."""
     try:
         result = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",  # its words may be in the encoding of another locale
+            timeout=TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return getattr(error, "strerror", None) or type(error).__name__

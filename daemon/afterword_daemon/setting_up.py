@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from afterword_daemon.service import Service
 
 ENDING_S = 2.0  # a daemon that is ending is gone by then
+NEOVIMS_KEY = "vim.keymap.set('i', '<Tab>', '<Plug>(afterword-accept)')"
 
 
 def watch_command(options: argparse.Namespace, paths: Paths) -> int:
@@ -168,7 +169,13 @@ def _show_what_there_is(paths: Paths, *, installing: bool) -> None:
     view.put("what there is to set up" if installing else "what is set up")
     for row in rows:
         view.put(f"  {view.painted(f'{row.name:<9}', view.CYAN)}{row.sentence}")
-    first = next((row.name for row in rows if row.is_wanted), rows[0].name)
+    if installing:
+        what = "any editor that speaks LSP starts afterword-lsp; the lines: editors/README.md"
+        view.put(f"  {'others':<9}{what}")
+    # Nothing is recommended for an editor that is not here, or that has it already.
+    first = next((row.name for row in rows if row.is_wanted or not installing), None)
+    if first is None:
+        return
     view.put(
         view.hints(
             f"afterword {verb} {first} --dry-run    (what would be done)",
@@ -207,7 +214,8 @@ def _what_there_is(paths: Paths) -> Iterator[_Row]:
             sentence = plugin.lack
         elif plugin.editors:
             n_files = view.n_of(len(plugin.files), "file")
-            sentence = f"for {', '.join(plugin.editors)}: {n_files} in {plugin.folder}"
+            given = "the extension, and " if plugin.giving else ""
+            sentence = f"for {', '.join(plugin.editors)}: {given}{n_files} in {plugin.folder}"
         else:
             sentence = "no such editor was found here"
         is_there = plugin.is_installed and not plugin.is_foreign
@@ -257,14 +265,17 @@ def _install_plugin(plugin: "Plugin", options: argparse.Namespace, *, installing
         plugins.install(plugin)
         n_files = view.n_of(len(plugin.files), "file")
         editors = ", ".join(plugin.editors) or "Neovim"
-        hints = [f"afterword uninstall {options.what}    (undo)"]
-        if options.what == "neovim":
-            hints.insert(
-                0, f'with lazy.nvim, which loads no packages: {{ dir = "{plugin.folder}" }}'
-            )
+        taken, hints = "; Tab takes them", []
+        if options.what == "neovim":  # whose keys are the user's own
+            taken = ""
+            hints = [
+                f"in init.lua, for the key that takes them: {NEOVIMS_KEY}",
+                f'with lazy.nvim, which loads no packages: {{ dir = "{plugin.folder}" }}',
+            ]
+        hints.append(f"afterword uninstall {options.what}    (undo)")
         view.put(
             f"written: {plugin.folder} ({n_files})\n"
-            f"{editors}: suggestions come as you type, from the next start on\n"
+            f"{editors}: suggestions come as you type, from the next start on{taken}\n"
             + view.hints(*hints)
         )
     elif plugins.remove(plugin):

@@ -21,14 +21,16 @@ from afterword_daemon.config import Settings
 from afterword_daemon.protocol import Forgot
 
 _TRAINER: Final = (sys.executable, "-m", "afterword_trainer.cli")
-COMMAND: Final = (*_TRAINER, "update", "--background", "--json")  # folders follow
+UPDATE: Final = (*_TRAINER, "update", "--background", "--json")  # folders follow
 FORGET: Final = (*_TRAINER, "forget", "--background", "--yes", "--json")  # a path follows
 ERRORS: Final = "training.err"  # in the folder of logs: what a child says when it fails
+# Bytes. Training 2 x 512 takes 1.3 GB at its highest. The child has a limit of its own, above this.
+MOST_MEMORY: Final = 1_900 << 20
 GAVE_WAY: Final = 75  # exit code of a child that finds no room beside others (`background`)
 
 
-def asked(settings: Settings) -> Iterator[str]:
-    """The arguments of a child: what to leave out, and the folders."""
+def arguments(settings: Settings) -> Iterator[str]:
+    """Those of `UPDATE`: what to leave out, and the folders."""
     for pattern in settings.ignore:
         yield f"--ignore={pattern}"
     yield "--"
@@ -76,6 +78,7 @@ class _Forgotten(msgspec.Struct, frozen=True):
 
     tainted: dict[str, str] = {}  # models that had seen it, or may have
     successor: str | None = None  # that is in use now
+    spared: tuple[str, ...] = ()  # models of which nobody knows what they have seen
 
 
 class _Made(msgspec.Struct, frozen=True):
@@ -154,6 +157,9 @@ def forgot(said: Said, *, is_first: bool) -> Forgot:
         sentence = f"forgotten, and so are the models that may have seen it; {serves}"
     else:
         sentence = "forgotten; no model had seen it" if is_first else "forgotten"
+    if found.spared:
+        seen = f"nobody knows whether {', '.join(found.spared)} saw it"
+        sentence = f"forgotten; {seen}, so to have that deleted: trainer forget PATH"
     how: Literal["deleted", "nothing"] = "deleted" if found.tainted or said.rebuilt else "nothing"
     return Forgot(how=how, sentence=sentence)
 

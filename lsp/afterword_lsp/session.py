@@ -1,8 +1,8 @@
-"""One editor's session: its documents, its settings, and what passes between it and the daemon.
+"""One editor's session: its documents, and what passes between it and the daemon.
 
 Knows the order of events: which request supersedes which, when the daemon is told of a text, and
-that it hears nothing of a document for which suggestions are off. Knows nothing of LSP's messages,
-and no words: `status` has them.
+that it hears nothing of a document for which suggestions are off; where that is so, `switches`
+knows. Knows nothing of LSP's messages, and no words: `status` has them.
 """
 
 import asyncio
@@ -16,12 +16,14 @@ from afterword_daemon import protocol
 from afterword_daemon.link import Link
 from afterword_trainer.paths import Paths
 
-from afterword_lsp import completion, options, status
+from afterword_lsp import completion, status
 from afterword_lsp.completion import Spot
 from afterword_lsp.documents import Place
 from afterword_lsp.offer import follow, offered, outcome
 from afterword_lsp.opened import OpenDocument, Requested, Running
+from afterword_lsp.options import Options
 from afterword_lsp.status import Off
+from afterword_lsp.switches import Switches
 from afterword_lsp.telling import Telling
 
 logger = logging.getLogger(__name__)
@@ -45,13 +47,11 @@ class Session:
 
     def __init__(self, paths: Paths, show_status: Callable[[dict[str, Any]], None]) -> None:
         """`show_status` is given the status whenever it changes."""
-        self.options = options.Options()
         self.documents: dict[str, OpenDocument] = {}
         self.last: OpenDocument | None = None  # the document that was last worked on
         self._show_status = show_status
         self._shown: dict[str, Any] = {}  # the status as it was given last
-        self._initial: dict[str, Any] = {}  # settings that came with the greeting
-        self._toggled: dict[str, bool] = {}  # by language or "*", over the settings
+        self._switches = Switches()
         self._is_settled = False  # the settings are known, or will not come
         self._link = Link(paths, client="lsp", changed=self._changed)
         self._is_linked = False  # the link is started when it is first wanted
@@ -76,14 +76,18 @@ class Session:
 
     # -- settings ------------------------------------------------------------------------------
 
+    @property
+    def options(self) -> Options:
+        """The editor's settings, as they are now."""
+        return self._switches.options
+
     def begin(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """Settings that stand below those that come later; a phrase for each that is no use."""
-        self._initial = dict(settings)
-        return self.configure({})
+        return self._switches.begin(settings)
 
     def configure(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """Settings as the editor has them now, whatever it had before; phrases as for `begin`."""
-        self.options, mistakes = options.parse({**self._initial, **settings})
+        mistakes = self._switches.configure(settings)
         if self._is_settled:
             self._follow_settings()
         return mistakes
@@ -100,15 +104,11 @@ class Session:
         Answers whether the user wants them there now.
         """
         if doc := self.documents.get(what):
-            now = doc.wanted = not self._wants(doc)
+            now = self._switches.toggle_document(doc)
         elif what:
-            now = not self._is_on(what, completion.language_of(what))
-            self._toggled[what] = self._toggled[completion.language_of(what)] = now
+            now = self._switches.toggle_language(what)
         else:
-            now = not (self._wants(self.last) if self.last else self._is_on())
-            self._toggled = {"*": now}
-            if self.last:
-                self.last.wanted = None
+            now = self._switches.toggle_all(self.last)
         self._follow_settings()
         return now
 
@@ -118,38 +118,16 @@ class Session:
 
     def off(self, doc: OpenDocument) -> Off:
         """Why the daemon is not to hear of a document; "": it is."""
-        if doc.wanted is False:
-            return "forgotten" if doc.is_let_go else "buffer"
-        if not self._wants(doc):
-            return "language" if self._is_on() else "off"
-        if doc.is_secret:
-            return "secret-file"
-        if doc.document.is_too_big:
-            return "too-big"
-        in_file = self._news.enable if self._news else {}
-        return "" if in_file.get(doc.language, in_file.get("*", True)) else "config"
+        return self._switches.off(doc, self._news)
 
     @property
     def is_manual(self) -> bool:
         """Whether nothing is asked unless the user does."""
-        is_so_for_all = self._news is not None and self._news.trigger == "manual"
-        return is_so_for_all or self.options.trigger == "manual"
+        return self._switches.is_manual(self._news)
 
     def _is_wanted(self, doc: OpenDocument) -> bool:
         """Whether the daemon may hear of a document: it is open, and suggestions are on."""
         return self.documents.get(doc.uri) is doc and self.is_on(doc)
-
-    def _wants(self, doc: OpenDocument) -> bool:
-        """Whether the user wants suggestions in a document."""
-        if doc.wanted is not None:
-            return doc.wanted
-        return self._is_on(doc.editors_language, doc.language)
-
-    def _is_on(self, *names: str) -> bool:
-        for name in (*names, "*"):
-            if name in self._toggled:
-                return self._toggled[name]
-        return self.options.enables(*names)
 
     def _follow_settings(self) -> None:
         for doc in self.documents.values():
@@ -410,7 +388,7 @@ class Session:
     def status(self, doc: OpenDocument | None = None) -> dict[str, Any]:
         """What an editor shows in its status line, for a document or where the user works."""
         doc = doc or self.last
-        off: Off = self.off(doc) if doc else "" if self._is_on() else "off"
+        off: Off = self.off(doc) if doc else "" if self._switches.is_on() else "off"
         return status.status(
             self._news,
             self._link.problem,

@@ -18,6 +18,7 @@ from afterword_trainer.paths import Paths
 from daemons import eventually, lives
 
 FOUND = {"event": "forgotten", "tainted": {"you-7": "it has seen it"}, "successor": "base"}
+SPARED = {"event": "forgotten", "successor": "you-7", "spared": ["you-7"]}
 MADE = {"event": "rebuilt", "learned": {"id": "you-8", "active": True, "previous": "base"}}
 WORSE = {"event": "rebuilt", "learned": {"id": "you-8", "active": False, "previous": "base"}}
 
@@ -92,6 +93,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "nothing", "forgotten; no model had seen it", ""),
         ([{"event": "forgotten", "tainted": {}}], "nothing", "no model had seen it", ""),
         ([FOUND], "deleted", "so are the models that may have seen it; base is in use", ""),
+        ([SPARED], "nothing", "nobody knows whether you-7 saw it", ""),
         ([FOUND, MADE], "rebuilt", "you-8 was made without it and is in use", "you-8"),
         ([FOUND, WORSE], "rebuilt", "made without it and is not in use, base is", "you-8"),
         ([FOUND, {"event": "rebuilt", "learned": None}], "deleted", "too little is left", ""),
@@ -131,6 +133,8 @@ async def test_a_path_that_nobody_knows_is_refused(paths: Paths, tmp_path: Path)
     one = Forgetting(paths)
     with pytest.raises(ForgettingError, match="check the spelling"):
         await one.ask(str(tmp_path / "three.md"))
+    with pytest.raises(ForgettingError, match="check the spelling"):
+        await one.ask(str(tmp_path / "on\0e.md"))
     assert not one.is_busy
     Forgotten.load(paths).add(tmp_path / "three.md")
     await one.ask(str(tmp_path / "three.md"))
@@ -214,6 +218,22 @@ async def test_what_fails_is_said_and_tried_by_the_next_daemon(
 
 
 @pytest.mark.asyncio
+async def test_what_killed_daemons_were_at_is_not_given_up_in_silence(
+    paths: Paths, tmp_path: Path
+) -> None:
+    """None of them could say that it failed; the next one does."""
+    await Forgetting(paths).ask(str(tmp_path / "one.md"))
+    file = paths.data / forgetting.NAME
+    file.write_text(file.read_text().replace('"tries":0', f'"tries":{MOST_TRIES}'))
+    async with at_a_desk(paths, saying()) as desk:
+        await until(lambda: desk.sentences)
+    assert "models may still know it" in desk.sentences[0]
+    _, last = forgetting.stored(paths)
+    assert last
+    assert last.how == "died"
+
+
+@pytest.mark.asyncio
 async def test_it_waits_while_another_is_at_work_on_models(paths: Paths, tmp_path: Path) -> None:
     """As often as need be."""
     note = tmp_path / "tries"
@@ -284,8 +304,12 @@ async def test_a_daemon_that_ends_leaves_no_child_and_the_next_goes_on(
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"version":2}', b'{"waiting":[{"path":7}]}'])
-def test_a_damaged_file_says_nothing(paths: Paths, data: bytes) -> None:
+def test_a_damaged_file_is_told(paths: Paths, data: bytes) -> None:
     """What was asked for holds all the same; only the weights have to be asked for again."""
     paths.data.mkdir(parents=True)
     (paths.data / forgetting.NAME).write_bytes(data)
     assert not Forgetting(paths).is_busy
+    n_waiting, last = forgetting.stored(paths)
+    assert last
+    assert (n_waiting, last.how) == (0, "died")
+    assert last.sentence.endswith("to try again: trainer forget PATH")

@@ -23,14 +23,13 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-from afterword_daemon import learning, protocol, trainee
+from afterword_daemon import protocol, trainee
 from afterword_daemon.backlog import DAY_S, ENOUGH, HOUR_S, LITTLE, RETRY_S
 from afterword_daemon.child import Child, ChildError, Usage
 from afterword_daemon.conditions import AWAY_S, SETTLE_S, Gauges
 from afterword_daemon.config import Learning as LearningSettings
 from afterword_daemon.config import Settings
 from afterword_daemon.learning import (
-    GRACE_S,
     LOOK_S,
     PATIENCE_S,
     SAVE_S,
@@ -38,8 +37,8 @@ from afterword_daemon.learning import (
     Learning,
     Limits,
     Progress,
-    ThisMachine,
 )
+from afterword_daemon.machine import GRACE_S, HURRY_S, ThisMachine
 from afterword_trainer import background, ledger
 from afterword_trainer.paths import Paths
 from afterword_trainer.registry import Registry
@@ -250,7 +249,7 @@ async def at_a_desk(
         yield Desk(machine, one, paths, told)
     finally:
         running.cancel()
-        await machine.let_pass(learning.HURRY_S + 0.1)
+        await machine.let_pass(HURRY_S + 0.1)
     assert running.cancelled()
     assert all(work.ended is not None for work in machine.started)
     await _settle()
@@ -886,7 +885,7 @@ async def test_a_process_stands_still_at_a_key(paths: Paths) -> None:
 
 
 # Beside other work, one that gives way to everything could take minutes for what takes seconds.
-HURRIED = [part for part in trainee.COMMAND if part != "--background"]
+HURRIED = [part for part in trainee.UPDATE if part != "--background"]
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ def test_the_plug_in_is_put_where_neovim_loads_it_and_taken_back(place: Place) -
 
     assert (result.code, result.err) == (0, "")
     assert f"written: {place.neovim} (" in result.out
+    assert "<Plug>(afterword-accept)" in result.out
     assert "afterword uninstall neovim    (undo)" in result.out
     for folder in plugins.NEOVIMS_FOLDERS:
         for path in (ROOT / "editors/neovim" / folder).rglob("*"):
@@ -210,6 +211,25 @@ def test_a_neovim_that_is_too_old_is_named(place: Place) -> None:
     assert place.files() == set()
 
 
+def test_what_a_killed_deletion_left_is_gone_with_the_next(place: Place) -> None:
+    """Neovim starts every folder there, under whatever name: it would have the plug-in twice."""
+    for verb in ("install", "uninstall"):
+        place.run("install", "neovim")
+        tomb = place.neovim.with_name("afterword.0123abcd.tomb")
+        place.neovim.rename(tomb)
+        assert place.run(verb, "neovim").code == 0
+        assert not tomb.exists()
+    assert place.files() == set()
+
+
+def test_editors_may_speak_in_any_encoding(place: Place, extension: Path) -> None:
+    """What they say is shown as well as may be."""
+    place.program("nvim", r"printf 'NVIM v0.12.0 \351\n'")
+    assert place.run("install", "neovim").code == 0
+    place.program("code", r"printf 'refus\351\n'; exit 1")
+    assert "refus\ufffd" in place.run("install", "vscode").err
+
+
 # -- VS Code -----------------------------------------------------------------------------------
 
 
@@ -295,6 +315,9 @@ def test_without_a_name_it_says_what_there_is_and_does_nothing(
     assert f"set up: {place.neovim}" in told
     assert "vscode" not in told
     assert place.neovim.exists()
+
+    place.run("install", "vscode")
+    assert "hint: " not in place.run("install").out  # nothing is left to do
 
 
 # -- the real ones -----------------------------------------------------------------------------

@@ -13,20 +13,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from afterword_trainer import corpus
-from afterword_trainer.corpus import (
-    REASONS,
-    Document,
-    Found,
-    Reason,
-    Rules,
-    Skipped,
-    Summary,
-    documents,
-    find,
-    read,
-    summarise,
-)
+from afterword_trainer import finding, formats
+from afterword_trainer.corpus import Document, Summary, documents, read, summarise
+from afterword_trainer.finding import Found, Rules, find
+from afterword_trainer.skips import REASONS, Reason, Skipped
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -475,13 +465,13 @@ def test_a_file_that_changes_while_it_is_read(
 ) -> None:
     """Half of the old and half of the new text is no document."""
     root = tree(tmp_path / "r", {"a.md": PROSE})
-    is_binary = corpus.formats.is_binary
+    is_binary = formats.is_binary
 
     def write_meanwhile(head: bytes) -> bool:  # called between the first block and the rest
         (root / "a.md").write_text("new text")
         return is_binary(head)
 
-    monkeypatch.setattr(corpus.formats, "is_binary", write_meanwhile)
+    monkeypatch.setattr(formats, "is_binary", write_meanwhile)
 
     assert skipped(root) == {"r/a.md": "changed"}
 
@@ -569,12 +559,12 @@ def test_folders_listed_one_by_one_hold_what_a_walk_finds(tmp_path: Path) -> Non
             "closed/inner/f.md": "no",
         },
     )
-    waiting, items = [corpus.top(root, DEFAULT)], []
+    waiting, items = [finding.top(root, DEFAULT)], []
     while waiting:
-        with corpus.listed(waiting.pop(0), DEFAULT) as listing:
+        with finding.listed(waiting.pop(0), DEFAULT) as listing:
             items += [listing.refused] if listing.refused else []
             for item in listing.items:
-                waiting.append(item) if isinstance(item, corpus.Folder) else items.append(item)
+                waiting.append(item) if isinstance(item, finding.Folder) else items.append(item)
 
     assert sorted(items, key=lambda item: item.path) == sorted(
         find([root], DEFAULT), key=lambda item: item.path
@@ -585,12 +575,12 @@ def test_a_listing_tells_an_empty_folder_from_one_that_is_none(tmp_path: Path) -
     """And from another folder that has taken its place, or a link to one."""
     root = tree(tmp_path / "r", {"a.md": "a"})
     (root / "empty").mkdir()
-    with corpus.listed(corpus.top(root, DEFAULT), DEFAULT) as listing:
+    with finding.listed(finding.top(root, DEFAULT), DEFAULT) as listing:
         _, inner = listing.items
-    assert isinstance(inner, corpus.Folder)
+    assert isinstance(inner, finding.Folder)
 
     def names() -> frozenset[str]:
-        with corpus.listed(inner, DEFAULT) as listing:
+        with finding.listed(inner, DEFAULT) as listing:
             return listing.names
 
     n_open = n_descriptors()
@@ -681,7 +671,8 @@ def test_every_reason_has_its_words() -> None:
 
 PEAK = """
 import sys
-from afterword_trainer.corpus import Rules, documents
+from afterword_trainer.corpus import documents
+from afterword_trainer.finding import Rules
 n = sum(len(getattr(item, "text", "")) for item in documents([sys.argv[1]], Rules()))
 # The peak of this process alone: getrusage also counts the parent that it was forked from.
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))

@@ -19,7 +19,15 @@ from typing import Any
 import bases
 import crash_disks
 import pytest
-from afterword_trainer import candidate, corpus, durable, learn, ledger, registry, remembering
+from afterword_trainer import (
+    candidate,
+    durable,
+    finding,
+    learn,
+    ledger,
+    registry,
+    remembering,
+)
 from afterword_trainer import forgotten as forgotten_paths
 from afterword_trainer.durable import Failpoint, StateError
 from afterword_trainer.forgotten import Forgotten
@@ -271,7 +279,7 @@ def template(tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def update(paths: Paths, notes: Path) -> learn.Learned:
     """Go on from the model in use."""
-    request = Request(roots=[notes], rules=corpus.Rules(), work="updated", origin="current")
+    request = Request(roots=[notes], rules=finding.Rules(), work="updated", origin="current")
     return learn.update(request, paths, Listener(show=lambda record: None))
 
 

@@ -273,6 +273,16 @@ def test_models_of_which_nothing_is_known_go_only_if_one_says_so(
     assert trainer("forget", str(tmp_path / "b.md")).returncode == 0  # with nobody to ask
     code, shown = in_a_terminal(paths, "n", "forget", str(tmp_path / "b.md"))
     assert (code, "nobody knows what it has seen" in shown) == (0, True)
+    # As a daemon orders it: who asked in an editor was not shown that there is such a model.
+    ordered = subprocess.run(
+        command("forget", "--background", "--yes", "--json", str(tmp_path / "b.md")),
+        env=environment(paths.data.parent),
+        stdin=subprocess.DEVNULL,  # it leaves when a pipe there ends
+        capture_output=True,
+        check=True,
+        timeout=TIMEOUT_S,
+    )
+    assert json.loads(ordered.stdout)["spared"] == ["you-1"]
     assert models(paths) == ["base", "you-1*"]
     code, _ = in_a_terminal(paths, "y", "forget", str(tmp_path / "b.md"))
     assert (code, models(paths)) == (0, ["base*"])

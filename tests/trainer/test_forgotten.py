@@ -128,7 +128,7 @@ def test_who_cannot_tell_what_was_forgotten_reads_nothing(
     if damage is os.unlink and name == forgotten.NAME:
         assert not Forgotten.load(paths)  # as the remedy has it
         return
-    with pytest.raises(StateError):
+    with pytest.raises(StateError, match="forget again"):
         Forgotten.load(paths)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from afterword_trainer.corpus import Found, Rules, find
+from afterword_trainer.finding import Found, Rules, find
 from afterword_trainer.ignore import (
     Foreign,
     Ignore,

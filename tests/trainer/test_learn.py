@@ -14,7 +14,7 @@ def test_learns_a_folder_and_writes(trainer: Trainer, notes: Path) -> None:
     """From files to a model in use, to text, to a report, to a score: the README's path."""
     learned = trainer("learn", str(notes), "--epochs", "40", "--units", "64", "--layers", "1")
     assert learned.returncode == 0, learned.stderr
-    assert "you-1:" in learned.stdout
+    assert "you-1 is in use" in learned.stdout
     assert "word trigram" in learned.stdout
     assert "hint: trainer sample" in learned.stdout
 

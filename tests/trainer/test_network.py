@@ -120,6 +120,19 @@ def test_numpy_and_litert_steps_agree_with_keras(cell: Cell) -> None:
         np.testing.assert_allclose(now, expected_after, atol=tolerance)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_single_layer_serves_many_streams(cell: Cell) -> None:
+    """Its state may be a single one, as which nothing has to be stacked."""
+    spec = NetworkSpec(n_symbols=20, cell=cell, layers=1, units=16, embedding=8)
+    weights = CharacterNetwork(spec, seed=1).weights_by_name()
+    (graph,) = serving_graphs(spec, weights, quantise=False).values()
+    symbols, state = some_input(spec)
+    expected, after = NumpyStep(spec, weights, n_streams=B)(symbols[0], state)
+    logits, now = LiteRtStep(spec, graph, n_streams=B)(symbols[0], state)
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    np.testing.assert_allclose(now, after, atol=1e-5)
+
+
 def test_dropout_is_seeded_and_serving_knows_none_of_it() -> None:
     """The same seed drops the same units for the whole window; without dropout nothing is."""
     network = make("lstm")

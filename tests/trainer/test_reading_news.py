@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bases
 import pytest
-from afterword_trainer import corpus, reading, stream
+from afterword_trainer import finding, reading, stream
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import Bundle, remembered
@@ -51,7 +51,7 @@ def read(notes: Path, tmp_path: Path) -> Read:
         registry = Registry.load(paths)
         source = Source(
             roots=[notes],
-            rules=corpus.Rules(),
+            rules=finding.Rules(),
             forgotten=Forgotten.load(paths),
             registry=registry,
             folder=tmp_path / "work",

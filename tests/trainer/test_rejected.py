@@ -7,7 +7,7 @@ from typing import Any
 
 import bases
 import pytest
-from afterword_trainer import candidate, corpus, durable, learn, ledger, records
+from afterword_trainer import candidate, durable, finding, learn, ledger, records
 from afterword_trainer.gate import Verdict
 from afterword_trainer.model.bundle import BundleCorruptError
 from afterword_trainer.paths import Paths
@@ -27,7 +27,7 @@ def paths(home: Path) -> Paths:
 
 def update(notes: Path, paths: Paths) -> learn.Learned:
     """Go on from the base with the notes."""
-    request = Request(roots=[notes], rules=corpus.Rules(), work="updated", origin="current")
+    request = Request(roots=[notes], rules=finding.Rules(), work="updated", origin="current")
     return learn.update(request, paths, Listener(show=lambda record: None))
 
 

@@ -14,7 +14,7 @@ from afterword_daemon.watching.messages import INDEX, Folder, FromReader, Saved
 from afterword_daemon.watching.pipe import Ended
 from afterword_daemon.watching.watcher import Hint, Lost, Watcher
 from afterword_daemon.watching.watcher import start as start_watcher
-from afterword_trainer import corpus
+from afterword_trainer import corpus, finding, skips
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
 from readers import QUIET_S, Memory, ThreadReader
@@ -270,9 +270,9 @@ def test_a_file_on_an_ill_disk_is_tried_at_every_look(
     """Nothing about it changes when the disk is well again."""
     is_ill, read = True, corpus.read
 
-    def read_or_not(found: corpus.Found, rules: corpus.Rules) -> corpus.Document | corpus.Skipped:
+    def read_or_not(found: finding.Found, rules: finding.Rules) -> corpus.Document | skips.Skipped:
         if is_ill:
-            return corpus.Skipped(path=found.path, reason="unreadable")
+            return skips.Skipped(path=found.path, reason="unreadable")
         return read(found, rules)
 
     monkeypatch.setattr(corpus, "read", read_or_not)
@@ -322,8 +322,8 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return judge(descriptor, name, *others)  # type: ignore[arg-type]
 
-    judge = corpus._judged_entry
-    monkeypatch.setattr(corpus, "_judged_entry", entry)
+    judge = finding._judged_entry
+    monkeypatch.setattr(finding, "_judged_entry", entry)
     return names
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from afterword_daemon import protocol
 from afterword_daemon.watching.watcher import Hint, Lost, Refused
-from afterword_trainer import corpus
+from afterword_trainer import corpus, finding
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
 from readers import Memory, Process, ThreadReader, odd, paths_in
@@ -318,14 +318,14 @@ def test_what_cannot_be_listed_is_not_gone(
     reader.look(notes)
 
     @contextmanager
-    def listed(folder: corpus.Folder, rules: corpus.Rules) -> Iterator[corpus.Listing]:
+    def listed(folder: finding.Folder, rules: finding.Rules) -> Iterator[finding.Listing]:
         if folder.path == str(notes / ill):
             raise OSError(errno.EIO, "Input/output error")
         with whole(folder, rules) as listing:
             yield listing
 
-    whole = corpus.listed
-    monkeypatch.setattr(corpus, "listed", listed)
+    whole = finding.listed
+    monkeypatch.setattr(finding, "listed", listed)
     reader.rescan()
     assert texts == memory.texts
     assert ("events" if ill else "away") == memory.folders[str(notes)].mode
@@ -462,7 +462,7 @@ def test_a_mount_that_goes_while_it_is_looked_at(
     long_ago(notes)
     reader = start()
     reader.look(notes)
-    before, whole, left = [*memory.log], corpus.listed, 0
+    before, whole, left = [*memory.log], finding.listed, 0
     away = notes.with_name("away")
     away.mkdir()
 
@@ -473,7 +473,7 @@ def test_a_mount_that_goes_while_it_is_looked_at(
             subprocess.run(["mount", "--move", notes / "usb", away], check=True)
 
     @contextmanager
-    def listed(folder: corpus.Folder, rules: corpus.Rules) -> Iterator[corpus.Listing]:
+    def listed(folder: finding.Folder, rules: finding.Rules) -> Iterator[finding.Listing]:
         if moment == "before":
             take_away()
         with whole(folder, rules) as listing:
@@ -481,7 +481,7 @@ def test_a_mount_that_goes_while_it_is_looked_at(
                 take_away()
             yield listing
 
-    monkeypatch.setattr(corpus, "listed", listed)
+    monkeypatch.setattr(finding, "listed", listed)
     for k in range(1, 8):
         left = k
         reader.rescan()

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from afterword_trainer.corpus import Document, Found, Rules, find, read
+from afterword_trainer.corpus import Document, read
+from afterword_trainer.finding import Found, Rules, find
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 import pytest
 from afterword_daemon.watching import watcher
 from afterword_daemon.watching.hints import Hints
-from afterword_trainer import corpus
+from afterword_trainer import corpus, finding
 
 LOST = ("", "lost")
 Hinted = SimpleQueue[tuple[str, str]]
@@ -84,9 +84,9 @@ def test_reading_is_not_told(watch: watcher.Watcher, hinted: Hinted, notes: Path
     for number in range(100):
         (notes / f"{number}.md").write_text("text\n")
     watch.add(str(notes))
-    for found in corpus.find([notes], corpus.Rules()):
-        assert isinstance(found, corpus.Found)
-        corpus.read(found, corpus.Rules())
+    for found in finding.find([notes], finding.Rules()):
+        assert isinstance(found, finding.Found)
+        corpus.read(found, finding.Rules())
     (notes / "end.md").write_text("x")
     said = hear(hinted, notes, "end.md")
     assert {name for _, name in said} <= {"end.md", "notes"}

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from afterword_trainer import corpus
+from afterword_trainer import finding
 
 
 class UsageError(Exception):
@@ -30,6 +30,6 @@ def check_paths(paths: Sequence[Path]) -> None:
             raise UsageError(f"{path}: there is no such file or folder; check the spelling")
 
 
-def rules(options: argparse.Namespace) -> corpus.Rules:
+def rules(options: argparse.Namespace) -> finding.Rules:
     """How the files of a command are to be read."""
-    return corpus.Rules(mail=options.mail, pdf=options.pdf, ignore=tuple(options.ignore))
+    return finding.Rules(mail=options.mail, pdf=options.pdf, ignore=tuple(options.ignore))

@@ -179,7 +179,7 @@ def trade_off(points: Iterable[tuple[float, float, str]]) -> TradeOff | None:
     if not sound:
         return None
     highest = max(y for _, y, _ in sound)
-    top = 10 * max(1, math.ceil(1.05 * highest / 10))  # with room for a name above the highest
+    top = 10 * max(1, math.ceil(1.15 * highest / 10))  # with room for two names above the highest
     placed = [
         (round(SQUARE * x / 100, 1), round(SQUARE * (1 - y / top), 1), name) for x, y, name in sound
     ]
@@ -187,8 +187,11 @@ def trade_off(points: Iterable[tuple[float, float, str]]) -> TradeOff | None:
     return TradeOff(
         line=[(x, y) for x, y, _ in placed],
         named=named,
-        # Above and to the right, where a line that falls never comes.
-        label_ys=_apart([y - 6 for _, y, _ in named], NAME_HEIGHT, SQUARE),
+        # Above and to the right, where a line that falls never comes; so they are moved upwards.
+        label_ys=[
+            round(SQUARE - up, 1)
+            for up in _apart([SQUARE - y + 6 for _, y, _ in named], NAME_HEIGHT, SQUARE)
+        ],
         y_ticks=[(round(SQUARE * (1 - y / top), 1), str(y)) for y in range(0, top + 1, 10)],
     )
 

@@ -24,6 +24,7 @@ from afterword_trainer import (
     durable,
     evaluation,
     experts,
+    finding,
     ledger,
     measures,
     plan,
@@ -31,6 +32,7 @@ from afterword_trainer import (
     records,
     report,
     screen,
+    skips,
     stream,
     teaching,
     view,
@@ -106,7 +108,7 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer corpus`, and `trainer learn --dry-run`."""
     arguments.check_paths(options.paths)
     summary = corpus.Summary()
-    skipped: list[corpus.Skipped] = []
+    skipped: list[skips.Skipped] = []
     listed = getattr(options, "skipped", False)
     # As `learn` does: what was forgotten is left alone, and what is named is taken back.
     forgotten = Forgotten.load(paths).allowing(*options.paths)
@@ -122,7 +124,7 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
         on_read = screen.reading(say)
         for _, item in corpus.items(options.paths, arguments.rules(options), passes_over):
             summary.add(item)
-            if listed and isinstance(item, corpus.Skipped):
+            if listed and isinstance(item, skips.Skipped):
                 skipped.append(item)
             on_read(summary.total.documents, summary.total.characters)
     found = summary.to_json()
@@ -140,7 +142,7 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
     if listed:
         for item in skipped:
             detail = f" ({item.detail})" if item.detail else ""
-            reason = corpus.REASONS[item.reason]
+            reason = skips.REASONS[item.reason]
             print(f"  {view.visible(item.path)}: {reason}{view.visible(detail)}")
         for file in left_alone:
             print(f"  {view.visible(file)}: {FORGOTTEN}")
@@ -149,7 +151,7 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
         view.table(
             view.SKIPPED,
             [
-                {"files": n, "reason": corpus.REASONS[reason]}
+                {"files": n, "reason": skips.REASONS[reason]}
                 for reason, n in found["skipped"].items()
             ]
             + ([{"files": len(left_alone), "reason": FORGOTTEN}] if left_alone else []),
@@ -423,7 +425,7 @@ def report_command(options: argparse.Namespace, paths: Paths) -> int:
 
 
 def _documents_of(
-    roots: Sequence[Path], rules: corpus.Rules, on_read: Callable[[int, int], None]
+    roots: Sequence[Path], rules: finding.Rules, on_read: Callable[[int, int], None]
 ) -> Iterator[corpus.Document]:
     files = characters = 0
     for item in corpus.documents(roots, rules):

@@ -60,7 +60,9 @@ def _convert(
             after += step(x, before, *layer_weights)
             x = after[-n_states]
         logits = tf.matmul(x, constant["output.kernel"]) + constant["output.bias"]
-        return {"logits": logits, "after": tf.stack(after)}
+        # A stack of one would become a reshape to a single stream, which no other number fits.
+        stacked = tf.stack(after) if len(after) > 1 else tf.stack(after * 2)[:1]
+        return {"logits": logits, "after": stacked}
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()])
     if quantise:

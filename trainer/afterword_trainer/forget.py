@@ -22,6 +22,7 @@ from afterword_trainer import (
     corpus,
     durable,
     experts,
+    finding,
     learn,
     ledger,
     measures,
@@ -206,7 +207,7 @@ def _request(recipe: Mapping[str, Any], paths: Paths) -> Request | None:
     cell, layers, units = recipe.get("shape") or (None, None, None)
     return Request(
         roots=roots,
-        rules=corpus.Rules(
+        rules=finding.Rules(
             mail=bool(recipe.get("mail")),
             pdf=bool(recipe.get("pdf")),
             ignore=tuple(registry.ignore),
@@ -257,7 +258,7 @@ class Recalled:
     bits_per_character: float  # of the second halves
 
 
-def phrases(path: Path, rules: corpus.Rules) -> list[Phrase]:
+def phrases(path: Path, rules: finding.Rules) -> list[Phrase]:
     """Lines of what lies at `path`, spread over it; none if it cannot be read any more."""
     found = []
     for item in corpus.documents([path], rules):

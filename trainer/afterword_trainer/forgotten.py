@@ -56,11 +56,19 @@ class Forgotten:
         stored = _stored(paths)
         if stored is None:
             return cls(paths, stamp)
-        key = durable.read(paths.data / KEY, at_most=N_KEY)
+        try:
+            key = durable.read(paths.data / KEY, at_most=N_KEY)
+        except durable.DamagedError:
+            key = b""
+        except durable.StateError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            key = b""
         if _name_of(key) != stored.key:
             raise durable.DamagedError(
-                f"{paths.data / KEY}: it is not the key that {NAME} was made with; bring it back "
-                f"from a backup, or delete {paths.data / NAME} and forget again what was in it"
+                f"{paths.data / KEY}: it is not the key that {NAME} was made with, or is gone; "
+                f"bring it back from a backup, or delete {paths.data / NAME} and forget again what "
+                "was in it"
             )
         turns = {digest: turn for turn, digest in enumerate(stored.entries, 1)}
         return cls(paths, stamp, key, stored.entries, turns)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from afterword_trainer import base, corpus
+from afterword_trainer import base, finding
 from afterword_trainer.model.alphabet import MAX_CHARACTERS, MOST_NEW, Alphabet
 from afterword_trainer.model.bundle import Bundle, require_fits
 from afterword_trainer.model.spec import Cell, NetworkSpec
@@ -26,7 +26,7 @@ class Request:
     """What `trainer learn`, `update` or `forget` asks for."""
 
     roots: Sequence[Path]
-    rules: corpus.Rules
+    rules: finding.Rules
     # How it is called in the ledger: all of the text by the user's order, what is new of it, or
     # all of it once more without what was forgotten.
     work: Literal["learned", "updated", "rebuilt"] = "learned"

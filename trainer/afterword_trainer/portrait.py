@@ -231,7 +231,7 @@ def _reading(found: Any) -> report.Reading | None:
             for name, share in shares.items()
         )
 
-    from afterword_trainer.corpus import REASONS
+    from afterword_trainer.skips import REASONS
 
     return report.Reading(
         files=found["documents"],

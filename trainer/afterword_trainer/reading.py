@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from afterword_trainer import corpus, formats, secrets, stream
+from afterword_trainer import corpus, finding, formats, secrets, stream
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.bundle import MAX_DOCUMENTS, Bundle, Json, document
@@ -70,7 +70,7 @@ class Source:
     """Where the text comes from, and who is told while it is read."""
 
     roots: Sequence[Path]
-    rules: corpus.Rules
+    rules: finding.Rules
     forgotten: Forgotten
     registry: Registry
     folder: Path  # to work in
@@ -146,7 +146,7 @@ def news(source: Source, parent: Bundle, seed: int) -> Text | int:
 
 
 def left(
-    roots: Sequence[Path], rules: corpus.Rules, forgotten: Forgotten
+    roots: Sequence[Path], rules: finding.Rules, forgotten: Forgotten
 ) -> Iterator[corpus.Document]:
     """The documents of `roots` without what was forgotten, oldest first."""
     for _, item in corpus.items(roots, rules, forgotten.holds):

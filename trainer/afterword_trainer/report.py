@@ -220,7 +220,7 @@ def learning(records: Iterable[Record]) -> Learning:
     best: tuple[float, float] | None = None
     prompt = what_is_kept = ""
     for record in records:
-        if isinstance(record, Stepped | Evaluated):
+        if isinstance(record, Stepped | Evaluated) and record.share:  # before, it read nothing
             train.append((record.seconds / 60, record.train_bits))
         if isinstance(record, Evaluated):
             heldout.append((record.seconds / 60, record.heldout_bits))

@@ -51,6 +51,7 @@ def listening(*, as_json: bool) -> Iterator[Listener]:
             if isinstance(record, records.Finished):
                 picture.close()
                 ended = True
+                say("making it ready to serve")  # seconds, and scoring comes after it
 
         yield Listener(
             show=show,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from afterword_trainer import (
     arguments,
-    corpus,
+    finding,
     forget,
     learn,
     plan,
@@ -129,6 +129,7 @@ def _print_learned(learned: learn.Learned, deleted: Sequence[str], folder: str) 
         print(f"deleted, because there are newer ones: {', '.join(deleted)}")
     if learned.table and learned.table.dropped:
         print(f"not scored for want of time: {'; '.join(learned.table.dropped)}")
+        print(f"all of them, in minutes: trainer evaluate {folder} --model {learned.id}")
     screen.print_hints(*_hints(learned, folder))
 
 
@@ -174,13 +175,17 @@ def forget_command(options: argparse.Namespace, paths: Paths) -> int:
             print("nothing was forgotten")
             return 1
         spares_unknown = not agreed
+    if options.background and not found.files:
+        spares_unknown = True  # nobody saw that there are such models
 
     # 1) at once; what stood there is remembered in memory, to see afterwards that it is gone
     old = forget.model_in_use(paths) if found.is_in_use and not spares_unknown else None
-    wanted = forget.phrases(options.path, corpus.Rules()) if old else []
+    wanted = forget.phrases(options.path, finding.Rules()) if old else []
+    suspects = found.tainted.keys()
     found = forget.forget(options.path, paths, spares_unknown=spares_unknown)
     if options.json:
-        print(json.dumps({"event": "forgotten", **asdict(found)}), flush=True)
+        spared = sorted(suspects - found.tainted.keys())
+        print(json.dumps({"event": "forgotten", **asdict(found), "spared": spared}), flush=True)
     elif not found.tainted:
         print(f"it is not read from now on; {found.in_use or 'no model'} stays in use")
     else:
@@ -241,7 +246,9 @@ def _print_traces(path: Path, found: forget.Traces, *, is_forgotten: bool) -> No
     if found.is_in_use and found.files:
         print(f"  {found.successor or 'no model'} is in use instead of {found.in_use}")
         if found.recipe:
-            print("  then the weights are made anew without it")
+            print(
+                "  then the weights are made anew without it, which takes as long as learning did"
+            )
         else:
             print("  nobody wrote down how it was learned: `trainer learn PATH` learns the rest")
 

@@ -530,9 +530,10 @@ def _line(record: Record) -> str:
             f"{_reads(record)}{span}"
         )
     if isinstance(record, Evaluated):
+        learning = f"{bits(record.train_bits)} while learning, " if record.share else ""
         return (
             f"{duration(record.seconds):>7} {record.share:4.0%}  bits per symbol: "
-            f"{bits(record.train_bits)} while learning, {bits(record.heldout_bits)} held-out"
+            f"{learning}{bits(record.heldout_bits)} held-out"
             f"{' (best so far)' if record.best else ''}"
         )
     if isinstance(record, Noticed):

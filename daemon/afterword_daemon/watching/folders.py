@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from afterword_trainer import corpus
-from afterword_trainer.corpus import Found, Listing, Rules, Skipped
+from afterword_trainer import finding
+from afterword_trainer.finding import Found, Listing, Rules
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
+from afterword_trainer.skips import Skipped
 
 from afterword_daemon.watching import places, watcher
 from afterword_daemon.watching.hints import Hints
@@ -78,9 +79,9 @@ class Folders:
         self._watcher: Watcher | None = None
         self._watched: set[str] = set()
         self._our_identities: frozenset[tuple[int, int]] = frozenset()
-        self._known: dict[str, corpus.Folder] = {}  # as the listing of the folder above had them
+        self._known: dict[str, finding.Folder] = {}  # as the listing of the folder above had them
         self._skipped: dict[str, int] = {}  # in each of those
-        self._large: dict[str, corpus.Folder] = {}  # as their own last full listing had them
+        self._large: dict[str, finding.Folder] = {}  # as their own last full listing had them
         self.roots: list[Root] = []
         self.rules = Rules()
 
@@ -104,7 +105,7 @@ class Folders:
         if self._watcher:
             self._watcher.close()
 
-    def known(self, path: str) -> corpus.Folder | None:
+    def known(self, path: str) -> finding.Folder | None:
         """A folder that was listed and may be read from."""
         root = self._root_of(path)
         return self._known.get(path) if root and root.mode in ("events", "scanning") else None
@@ -142,7 +143,7 @@ class Folders:
             self._drop(root.path, index)
             _be(root, "missing", "it was forgotten; to undo that: trainer learn PATH")
         else:
-            top = corpus.top(root.path, self.rules)
+            top = finding.top(root.path, self.rules)
             self._visit(top, _Sight(index, forgotten), deep=True)
         every_s = SCAN_WATCHED_S if root.mode == "events" else root.every_s or AWAY_S
         if root.mode == "events" and watcher.LOSES_EVENTS:
@@ -163,7 +164,7 @@ class Folders:
             elif folder := self._known.get(path):
                 self._visit(folder, sight, deep=False)
 
-    def _visit(self, folder: corpus.Folder, sight: "_Sight", *, deep: bool) -> None:
+    def _visit(self, folder: finding.Folder, sight: "_Sight", *, deep: bool) -> None:
         """List a folder, and those in it: all of them, or those that are new or judged anew."""
         stack, whole = [folder], deep
         while stack:
@@ -177,14 +178,14 @@ class Folders:
                 _be(root, "scanning", f"{root.unwatched or _SHARES}; {_SCANNED}")
 
     def _list(
-        self, folder: corpus.Folder, sight: "_Sight", *, whole: bool
-    ) -> Collection[corpus.Folder]:
+        self, folder: finding.Folder, sight: "_Sight", *, whole: bool
+    ) -> Collection[finding.Folder]:
         """Mark what changed in one folder; the folders in it that may be listed."""
         root = self._root_of(folder.path)
         assert root is not None
         self._watch(folder.path, root)  # first: what changes from now on is seen, here or there
         try:
-            with corpus.listed(folder, self.rules) as listing:
+            with finding.listed(folder, self.rules) as listing:
                 return self._compare(folder, root, listing, sight, whole=whole)
         except OSError as error:
             self._unlisted(folder, root, error)
@@ -192,13 +193,13 @@ class Folders:
 
     def _compare(
         self,
-        folder: corpus.Folder,
+        folder: finding.Folder,
         root: Root,
         listing: Listing,
         sight: "_Sight",
         *,
         whole: bool,
-    ) -> Collection[corpus.Folder]:
+    ) -> Collection[finding.Folder]:
         """Mark what changed between the index and a listing; the folders in it."""
         index = sight.index
         known = index.folder(folder.path)
@@ -219,11 +220,11 @@ class Folders:
         number = index.put_folder(folder.path, above, listing.identity)
 
         n_skipped = int(listing.refused is not None)
-        inner: dict[str, corpus.Folder] = {}
+        inner: dict[str, finding.Folder] = {}
         held: set[str] = set()
         for item in listing.items if part is None else listing.among(part):
             match item:
-                case corpus.Folder() if self._may_enter(item, sight.forgotten):
+                case finding.Folder() if self._may_enter(item, sight.forgotten):
                     inner[item.path] = item
                     if item.identity and item.identity[0] != listing.identity[0]:
                         root.shares |= places.shared(item.path) is not None
@@ -311,7 +312,7 @@ class Folders:
             return True
         return False
 
-    def _may_enter(self, folder: corpus.Folder, forgotten: Forgotten) -> bool:
+    def _may_enter(self, folder: finding.Folder, forgotten: Forgotten) -> bool:
         if folder.identity in self._our_identities:
             return False
         if any(folder.path == root.path for root in self.roots):
@@ -320,7 +321,7 @@ class Folders:
             return False
         return not forgotten.holds(folder.path)
 
-    def _is_loop(self, folder: corpus.Folder) -> bool:
+    def _is_loop(self, folder: finding.Folder) -> bool:
         """Whether the folder is mounted within itself."""
         root = self._root_of(folder.path)
         path = folder.path
@@ -334,7 +335,7 @@ class Folders:
 
     # -- what is not there ---------------------------------------------------------------------
 
-    def _unlisted(self, folder: corpus.Folder, root: Root, error: OSError) -> None:
+    def _unlisted(self, folder: finding.Folder, root: Root, error: OSError) -> None:
         """It could not be listed: unless it is gone, nothing is known, and all is kept."""
         is_gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
         if folder.named:
@@ -462,7 +463,7 @@ def _name(path: str) -> str:
 
 
 def _shown(name: bytes) -> str:
-    """A name as `corpus` shows it."""
+    """A name as `finding` shows it."""
     return name.decode("utf-8", "replace")
 
 

@@ -15,11 +15,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, assert_never
 
-from afterword_trainer import corpus
-from afterword_trainer.corpus import Document, Found, Rules, Skipped
+from afterword_trainer import corpus, finding
+from afterword_trainer.corpus import Document
 from afterword_trainer.durable import StateError
+from afterword_trainer.finding import Found, Rules
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
+from afterword_trainer.skips import Skipped
 
 from afterword_daemon.protocol import MAX_TEXT
 from afterword_daemon.watching import watcher
@@ -317,7 +319,7 @@ class Reader:
         if folder is None or (status := _status(path)) is None or key_of(status) != file.key:
             self._hints.hint(file.path, name)
             return None
-        found = corpus.found_again(folder, name, status, self._folders.rules)
+        found = finding.found_again(folder, name, status, self._folders.rules)
         item = corpus.read(found, self._folders.rules) if isinstance(found, Found) else found
         after = _status(path)
         was_changed = after is None or key_of(after) != file.key

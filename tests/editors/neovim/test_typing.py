@@ -270,8 +270,9 @@ def test_buffers_without_a_name(start: Start, home: Home) -> None:
 def test_next_and_previous(start: Start, home: Home) -> None:
     """Where there are several they come one after the other, and round."""
     init = "imap <C-f> <Plug>(afterword-next)\nimap <C-b> <Plug>(afterword-previous)\n"
+    home.learn(("Snorvel gart", "ipmellen"), ("Snorvel gart", "ulepimbrose"))
     nvim = writing(start, home, init=init)
-    nvim.keys("iBl")
+    nvim.keys("iSnorvel gart")
     until(lambda: nvim.ghost != "", "a suggestion")
     first = nvim.ghost
     nvim.keys("<C-f>")

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
 
-from afterword_trainer import corpus, ignore, secrets
+from afterword_trainer import corpus, finding, ignore, secrets
 from afterword_trainer.language import TEXT, is_prose, language_of
 from afterword_trainer.pretraining import PretrainingError
 from afterword_trainer.pretraining.manifest import Part
@@ -231,7 +231,7 @@ _VENDORED = frozenset(
 )
 # Data and messages that happen to be written in a language of programs.
 _NO_CODE = frozenset((TEXT, "json", "xml", "ini"))
-_RULES = corpus.Rules(max_file_bytes=300_000)  # longer sources are tables
+_RULES = finding.Rules(max_file_bytes=300_000)  # longer sources are tables
 
 
 def _all(source: Source) -> Iterator[Text]:
@@ -243,7 +243,7 @@ def _all(source: Source) -> Iterator[Text]:
                 language = language_of(path)
                 yield Text(path=path, language=language, text=clean, n_secrets=n_secrets)
     elif part.folder:
-        for item in corpus.documents([source.paths[0][0]], corpus.Rules()):
+        for item in corpus.documents([source.paths[0][0]], finding.Rules()):
             if isinstance(item, corpus.Document):
                 yield _as_text(item, item.path)
     else:
@@ -268,7 +268,7 @@ def _package(folder: Path, name: str, *, is_python: bool) -> Iterator[Text]:
         foreign = _VENDORED & {*parts[1:-1]} or ignore.foreign_file(parts[-1])
         if foreign or language in _NO_CODE or is_prose(language) or not file.is_file():
             continue
-        found = corpus.Found(file=str(file), n_above=0, modified_ns=0, kind="text", named=False)
+        found = finding.Found(file=str(file), n_above=0, modified_ns=0, kind="text", named=False)
         item = corpus.read(found, _RULES)
         if isinstance(item, corpus.Document):
             yield _as_text(item, shown)
