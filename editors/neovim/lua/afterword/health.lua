@@ -105,6 +105,7 @@ local function doctor()
   end
 end
 
+--- What Neovim calls.
 function M.check()
   vim.health.start('Neovim')
   settings()

@@ -20,9 +20,9 @@ end
 
 --- How many bytes right of the cursor a text stands for: all of `right` that comes in it.
 ---@param text string
----@param right string Brackets and quotes, of which a suggestion may hold its own.
+---@param right string
 ---@return integer
-function M.covered(text, right)
+local function covered(text, right)
   local at = 1
   for offset = 1, #right do
     local found = text:find(right:sub(offset, offset), at, true)
@@ -36,12 +36,12 @@ end
 
 --- Put a text at the cursor, in one step that can be undone, and the cursor behind it.
 ---@param text string
----@param n_replaced integer Bytes right of the cursor that it takes the place of.
-function M.put(text, n_replaced)
+---@param right string What it takes the place of, as far as it holds it: closing brackets, quotes.
+function M.put(text, right)
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
   local lines = vim.split(text, '\n', { plain = true })
   vim.bo.undolevels = vim.bo.undolevels -- what was typed before stays when this is undone
-  vim.api.nvim_buf_set_text(0, row - 1, col, row - 1, col + n_replaced, lines)
+  vim.api.nvim_buf_set_text(0, row - 1, col, row - 1, col + covered(text, right), lines)
   local last = #lines
   vim.api.nvim_win_set_cursor(0, { row + last - 1, (last == 1 and col or 0) + #lines[last] })
 end

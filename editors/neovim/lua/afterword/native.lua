@@ -6,11 +6,13 @@ local server = require('afterword.server')
 
 local M = {}
 
+--- Have Neovim look at a buffer.
 ---@param buf integer
 function M.attach(buf)
   vim.lsp.inline_completion.enable(true, { bufnr = buf })
 end
 
+--- Whether a suggestion is on the screen: Neovim tells it by its marks alone.
 ---@return boolean
 function M.is_shown()
   local space = vim.api.nvim_get_namespaces()['nvim.lsp.inline_completion']
@@ -41,22 +43,22 @@ function M.accept(part)
       end
       local rest = whole:sub(#typed + 1)
       local text = insertion.piece(rest, part)
-      local right = line:sub(col + 1, to_col + #typed)
-      insertion.put(text, insertion.covered(text, right))
-      local client = server.client(0)
-      if text == rest and item.command and client then
-        client:request('workspace/executeCommand', item.command, function() end, 0)
+      insertion.put(text, line:sub(col + 1, to_col + #typed))
+      if text == rest then
+        server.taken(item.command)
       end
       return nil
     end,
   })
 end
 
+--- Show another suggestion.
 ---@param step integer
 function M.cycle(step)
   vim.lsp.inline_completion.select({ count = step })
 end
 
+--- Hide what is shown: Neovim does so when it is taken, and leaves the taking to us.
 function M.dismiss()
   vim.lsp.inline_completion.get({
     on_accept = function()

@@ -233,6 +233,15 @@ function M.ask(what, arguments, answered)
   end)
 end
 
+--- Tell the server that a suggestion was taken, by the command that came with it.
+---@param command? lsp.Command
+function M.taken(command)
+  local client = command and M.client(0)
+  if client then
+    client:request('workspace/executeCommand', command, function() end, 0)
+  end
+end
+
 vim.api.nvim_create_autocmd('LspAttach', {
   group = vim.api.nvim_create_augroup('afterword.server', {}),
   callback = function(event)

@@ -225,8 +225,7 @@ end
 
 --- Nothing is suggested any more, here and now.
 function M.stop()
-  cancel()
-  hide()
+  M.dismiss()
   seen = nil
 end
 
@@ -261,8 +260,7 @@ function M.attach(buf)
   on({ 'InsertLeave', 'BufLeave' }, M.stop)
   on('CompleteChanged', function()
     if config.get().hide_with_menu then
-      cancel()
-      hide()
+      M.dismiss()
     end
   end)
   -- Other menus say by a variable that they are open; it counts at once.
@@ -296,14 +294,10 @@ function M.accept(part)
   local item = it.items[it.index]
   local rest = item.text:sub(it.n_typed + 1)
   local text = insertion.piece(rest, part)
-  local right = it.after:sub(1, item.n_replaced)
-  insertion.put(text, insertion.covered(text, right))
-  local client = server.client(it.buf)
+  insertion.put(text, it.after:sub(1, item.n_replaced))
   if text == rest then
     hide()
-    if item.command and client then
-      client:request('workspace/executeCommand', item.command, function() end, it.buf)
-    end
+    server.taken(item.command)
   end
   return true -- `moved` comes next, and looks at what is there now
 end
