@@ -210,11 +210,13 @@ def write_template(paths: Paths) -> Path:
 def put(paths: Paths, key: str, value: str) -> None:
     """Set a key of the top level to `value`, in TOML, and leave every other line as it is.
 
+    Where there is no file yet it becomes the commented one, with that key in its place.
+
     Raises ConfigError if the file cannot be read as it is now; StateError.
     """
     path = path_of(paths)
-    data = b""
-    if path.exists():
+    data = TEMPLATE.encode()
+    if is_there := path.exists():
         load(paths)
         data = durable.read(path, at_most=MOST_BYTES)
     text = data.decode("utf-8-sig")
@@ -225,7 +227,11 @@ def put(paths: Paths, key: str, value: str) -> None:
             lines[start - 1 : end] = [line]
             break
     else:
-        lines.insert(0, line)  # above all tables, where it belongs to none of them
+        examples = [n for n, one in enumerate(lines) if one.startswith(f"#{key} = ")]
+        if examples and not is_there:
+            lines[examples[0]] = line
+        else:
+            lines.insert(0, line)  # above all tables, where it belongs to none of them
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     # The real file: dotfiles are often links into a folder that is kept elsewhere.
     durable.replace(path.resolve(), mark + "\n".join(lines).encode())

@@ -44,10 +44,10 @@ class Keeping:
         library: Callable[[], Library | None],
         *,
         has_work: Callable[[], None],
-        saved: Callable[[int], None],
+        saved: Callable[[str, int], None],
     ) -> None:
         """`library` gives the one in use; `has_work` hears that it has something to learn, and
-        `saved` how many characters are new for whoever trains.
+        `saved` how many characters of a file are new for whoever trains.
         """
         self._paths = paths
         self._library = library
@@ -55,6 +55,7 @@ class Keeping:
         self._saved = saved
         self._lookout = Lookout(paths, self._heard)
         self._forgotten: Forgotten | None = None  # None: it cannot be told what is
+        self._let_go_of: set[str] = set()  # what is forgotten though it could not be written down
         self._next_try = 0.0  # to read that
         self._wanted: tuple[Settings, bool] | None = None  # as `watch` was told
         self._removed = False  # a folder is watched no more, and its files are to be gone soon
@@ -125,6 +126,8 @@ class Keeping:
             return False
         self._forgotten = now = self._load_forgotten()
         self._next_try = time.monotonic() + AGAIN_S
+        if now:
+            self._let_go_of = {path for path in self._let_go_of if not now.holds(path)}
         library = self._library()
         if library and now and library.forget(now.holds):
             self._has_work()
@@ -134,6 +137,14 @@ class Keeping:
         self._lookout.rescan()
         return before is not None or bool(now)
 
+    def let_go(self, path: str) -> None:
+        """Have a file or folder forgotten by the memory alone, for as long as this lives."""
+        self._let_go_of.add(path)
+        library = self._library()
+        if library and library.forget(self._is_let_go):
+            self._has_work()
+            self._store_in(FORGET_S)
+
     def is_forgotten(self, document: str) -> bool:
         """Whether nothing may be learned of an open document: the user had its file forgotten.
 
@@ -141,7 +152,12 @@ class Keeping:
         """
         if not document.startswith(os.sep):
             return False
-        return self._forgotten is None or self._forgotten.holds(document)
+        if self._forgotten is None or self._is_let_go(document):
+            return True
+        return self._forgotten.holds(document)
+
+    def _is_let_go(self, path: str) -> bool:
+        return any(path == one or path.startswith(one + os.sep) for one in self._let_go_of)
 
     def rested(self) -> None:
         """All that waited is learned, or enough of it: go on listening."""
@@ -171,11 +187,11 @@ class Keeping:
                 return
             case Saved():
                 # It may have been on its way while somebody had it forgotten.
-                if self._forgotten is None or self._forgotten.holds(message.path):
+                if self.is_forgotten(message.path):
                     library.gone(message.number, message.path)
                 else:
                     library.saved(message.number, message.path, message.text)
-                    self._saved(message.characters)
+                    self._saved(message.path, message.characters)
             case Gone():
                 library.gone(message.number, message.path)
             case Settled():

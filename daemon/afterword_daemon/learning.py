@@ -6,7 +6,7 @@ on a busy machine, and slowly enough that no fan starts. Whatever comes between,
 still at once. What comes of it, better or no better, it has said and put to use itself; the daemon
 sees the pointer move. While nothing is due there is no timer.
 
-What somebody has trained by hand meanwhile does not wait any more.
+What somebody has trained by hand does not wait, whether it was told before that or after.
 
 Knows amounts and times; knows no text, no model and no connection, and what a child says only as
 `trainee` understands it.
@@ -107,11 +107,18 @@ class Learning:
         self._is_held = False  # others are at work on models
         self._changed = asyncio.Event()
         self._is_new = True  # somebody may have trained since the ledger was looked at
+        self._learned: _Learned | None = None  # None: not looked at for these folders yet
+        self._told: list[tuple[str, int]] = []  # what was saved until then
 
     # -- what others tell ----------------------------------------------------------------------
 
-    def saved(self, characters: int) -> None:
-        """So much was saved, or found, that is not learned yet."""
+    def saved(self, path: str, characters: int) -> None:
+        """So much of a file was saved, or found; it waits unless it was learned by hand before."""
+        if self._learned is None:
+            self._told.append((path, characters))
+            return
+        if self._learned.holds(path, self._machine.wall()):
+            return
         is_news = self._backlog.add(characters, self._machine.wall())
         if self._unsaved_at is None:
             self._unsaved_at = self._machine.monotonic()
@@ -132,6 +139,7 @@ class Learning:
         """Take up what was set. Paused, or off, or with other folders, the child ends at once."""
         if [*trainee.arguments(settings)] != [*trainee.arguments(self._settings)]:
             self.give_up("what is watched has changed")
+            self._learned = None  # so that all of a new folder does not count before that is known
         self._settings, self._is_paused = settings, is_paused
         self._is_new = True  # it is called when another model is in use, too
         if self._worker and (is_paused or not settings.learning.enable):
@@ -173,9 +181,9 @@ class Learning:
         """Learn for as long as the daemon lives; cancelled, it leaves no child behind."""
         try:
             while True:
-                if self._is_new and self._backlog.waiting:
-                    self._is_new = False
-                    await self._machine.elsewhere(self._look_back)
+                if self._is_new and self._settings.watch:
+                    await self._look_back()
+                    continue
                 due_s = self._due_s()
                 if due_s is None:
                     await self._sleep(None)
@@ -188,17 +196,28 @@ class Learning:
                 else:
                     await self._train()
         finally:
-            is_news = self._backlog.interrupt() or self._unsaved_at is not None
+            for _, characters in self._told:
+                self._backlog.add(characters, self._machine.wall())
+            is_news = self._backlog.interrupt() or self._unsaved_at is not None or self._told
             # Who removed the data folder wants it to stay so.
             if is_news and self._paths.data.is_dir():
                 with suppress(StateError):  # then a minute's count is lost
                     self._stored()()
 
-    def _look_back(self) -> None:
-        """Let go of what waited until somebody trained by hand."""
-        when = _learned_at(self._paths, self._settings.watch)
+    async def _look_back(self) -> None:
+        """Let go of what waited until somebody trained by hand, and count what was told since."""
+        self._is_new = False
+        found: list[_Learned] = []
+        await self._machine.elsewhere(lambda: found.append(_last_learned(self._paths)))
+        if self._is_new:
+            return  # something has changed meanwhile: once more
+        [self._learned] = found
+        when = self._learned.when_all(self._settings.watch)
         if self._backlog.learned(when, self._machine.wall()) and self._unsaved_at is None:
             self._unsaved_at = self._machine.monotonic()
+        told, self._told = self._told, []
+        for path, characters in told:
+            self.saved(path, characters)
 
     def _due_s(self) -> float | None:
         """Seconds until there may be something to do; None: not before somebody tells."""
@@ -398,17 +417,42 @@ def _excess(limits: Limits, usage: Usage | None, cpu_s: float, running_s: float)
     return ""
 
 
-def _learned_at(paths: Paths, folders: Sequence[Path]) -> float:
-    """Unix time of the last training that all of these folders took part in; 0: none did."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Learned:
+    """The last training of which a model is in use."""
+
+    when: float = 0.0  # Unix time; 0: there was none
+    roots: frozenset[Path] = frozenset()  # folders and files that took part
+
+    def when_all(self, folders: Sequence[Path]) -> float:
+        """When it was, if all of these folders took part; else 0."""
+        return self.when if all(map(self._covers, folders)) else 0.0
+
+    def holds(self, path: str, now: float) -> bool:
+        """Whether a file took part as it is: nobody wrote it, or put it there, since."""
+        if not (self.when <= now and self._covers(Path(path))):
+            return False
+        try:
+            # Not the time of its text, which a file that is moved brings with it.
+            return Path(path).stat().st_ctime < self.when
+        except OSError:
+            return False
+
+    def _covers(self, path: Path) -> bool:
+        return not self.roots.isdisjoint({path, *path.parents})
+
+
+def _last_learned(paths: Paths) -> _Learned:
     try:
         entries = ledger.read(paths).entries
         learned = [one for one in entries if one.what in _LEARNED]
         if not learned:
-            return 0.0
+            return _Learned()
         ids = map(str, learned[-1].settings.get("roots", ()))
-        roots = [Path(root) for root in Registry.load(paths).roots_of(ids)]
-        when = datetime.fromisoformat(learned[-1].when.replace("Z", "+00:00")).timestamp()
+        return _Learned(
+            when=datetime.fromisoformat(learned[-1].when.replace("Z", "+00:00")).timestamp(),
+            roots=frozenset(Path(root) for root in Registry.load(paths).roots_of(ids)),
+        )
     except (StateError, TypeError, ValueError) as error:
         logger.error("what was learned cannot be told: %s", discreet.without_text(error))
-        return 0.0
-    return when if all({folder, *folder.parents} & {*roots} for folder in folders) else 0.0
+        return _Learned()

@@ -68,6 +68,12 @@ LOOK_S: Final = 5.0  # between two looks at our own socket, the one thing done w
 REFRESH_S: Final = 1.0  # between two looks at settings and model in use, made when asked something
 
 _FAILED = "the daemon failed on this request; see: afterword logs"
+_NOT_WRITTEN_DOWN = (
+    "it is suggested no more, but only until the daemon ends, and models may know it"
+)
+# Why an order cannot be obeyed as things are; anything else is a defect.
+_REFUSALS = (config.ConfigError, config.WatchError, ForgettingError, StateError)
+_Obey = Callable[[Ask], Coroutine[Any, Any, dict[str, Any]]]
 _KNOWN_CLIENTS = ("lsp", "afterword")  # whose name is logged; others may have put anything there
 
 
@@ -404,18 +410,18 @@ class Server:
             case "why":
                 facts = self._engine.why(sessions.name_of(client, ask.document))
             case "pause" | "resume":
-                self._keep_task(self._pause(client, ask))
+                self._keep_task(self._answer_order(client, ask, self._pause))
                 return
             case "watch":
-                self._keep_task(self._watch(client, ask))
+                self._keep_task(self._answer_order(client, ask, self._watch))
                 return
             case "reload":
                 self._keep_task(self._reload())
             case "forget":
-                self._keep_task(self._forget(client, ask))
+                self._keep_task(self._answer_order(client, ask, self._forget))
                 return
             case "settings":
-                self._keep_task(self._write_settings(client, ask))
+                self._keep_task(self._answer_order(client, ask, self._write_settings))
                 return
             case "clear-stats":
                 self._engine.clear_stats()
@@ -425,24 +431,40 @@ class Server:
                 return
         client.send(Told(id=ask.id, facts=facts))
 
-    async def _forget(self, client: Client, ask: Ask) -> None:
+    async def _answer_order(self, client: Client, ask: Ask, obey: _Obey) -> None:
+        """Obey an order that takes time; whatever becomes of it, whoever asked is told."""
+        try:
+            facts = await obey(ask)
+        except _REFUSALS as error:  # a sentence for people
+            client.send(Failed(id=ask.id, code="internal", message=str(error)))
+        except Exception as error:  # whatever it is, nobody waits for ever
+            logger.error("the order %s failed: %s", ask.what, discreet.without_text(error))
+            client.send(Failed(id=ask.id, code="internal", message=_FAILED))
+        else:
+            client.send(Told(id=ask.id, facts=facts))
+
+    async def _forget(self, ask: Ask) -> dict[str, Any]:
         """Have a file or folder forgotten: at once, and then in the weights."""
         path = ask.document
+        if not path.startswith(os.sep):
+            raise ForgettingError("what is in no file is forgotten when it is closed")
         try:
-            if not path.startswith(os.sep):
-                raise ForgettingError("what is in no file is forgotten when it is closed")
             await self._forgetting.ask(path)
-        except (ForgettingError, StateError) as error:
-            client.send(Told(id=ask.id, facts={"error": str(error)}))
-            return
+        except StateError as error:
+            self._keeping.let_go(path)
+            self._close_forgotten()
+            raise ForgettingError(f"{_NOT_WRITTEN_DOWN}: {error}; then ask again") from error
         self._let_go()
         self._forgets("")
-        client.send(Told(id=ask.id, facts={"forgetting": path}))
+        return {"forgetting": path}
 
     def _let_go(self) -> None:
         """Take up what the user had forgotten, by whatever way: memory, documents, training."""
-        if not self._keeping.look_for_forgotten():
-            return
+        if self._keeping.look_for_forgotten():
+            self._close_forgotten()
+
+    def _close_forgotten(self) -> None:
+        """Let go of all that is forgotten by now, but for the memory, which knows."""
         self._learning.give_up("something was forgotten")
         for _, session in self._sessions.all():
             for name in session.documents:
@@ -451,28 +473,20 @@ class Server:
                     self._engine.close(name)
         self._has_work.set()
 
-    async def _write_settings(self, client: Client, ask: Ask) -> None:
+    async def _write_settings(self, _: Ask) -> dict[str, Any]:
         """See to it that there is a file of settings to edit."""
         path = config.path_of(self._paths)
-        try:
-            if not path.exists():
-                await asyncio.to_thread(config.write_template, self._paths)
-        except StateError as error:
-            client.send(Failed(id=ask.id, code="internal", message=str(error)))
-            return
-        client.send(Told(id=ask.id, facts={"file": str(path)}))
+        if not path.exists():
+            await asyncio.to_thread(config.write_template, self._paths)
+        return {"file": str(path)}
 
-    async def _watch(self, client: Client, ask: Ask) -> None:
+    async def _watch(self, ask: Ask) -> dict[str, Any]:
         """Learn from a folder, from now on: as the user's settings then say."""
-        try:
-            now = await asyncio.to_thread(config.watched, self._paths, add=[Path(ask.document)])
-        except (config.ConfigError, config.WatchError, StateError) as error:
-            client.send(Failed(id=ask.id, code="internal", message=str(error)))
-            return
+        now = await asyncio.to_thread(config.watched, self._paths, add=[Path(ask.document)])
         await self._reload()
-        client.send(Told(id=ask.id, facts={"watched": [*map(str, now)]}))
+        return {"watched": [*map(str, now)]}
 
-    async def _pause(self, client: Client, ask: Ask) -> None:
+    async def _pause(self, ask: Ask) -> dict[str, Any]:
         """At once, and for the daemons after this one too."""
         async with self._pausing:  # else the disk could have the last word of two
             is_paused = ask.what == "pause"
@@ -480,12 +494,8 @@ class Server:
             self._has_work.set()  # half of a text may have to be forgotten
             self._learn_on()
             self._change()
-            try:
-                await asyncio.to_thread(pause.put, self._paths, is_paused=is_paused)
-            except StateError as error:
-                client.send(Failed(id=ask.id, code="internal", message=str(error)))
-                return
-        client.send(Told(id=ask.id))
+            await asyncio.to_thread(pause.put, self._paths, is_paused=is_paused)
+        return {}
 
     def _status(self) -> Status:
         about = self._current.about

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Final
 
-from afterword_daemon.starting import DaemonError
+from afterword_daemon.starting import DaemonError, RefusedError
 
 from afterword_lsp import completion, status
 from afterword_lsp.session import Session
@@ -87,9 +87,11 @@ async def _forgotten(session: Session, uri: str) -> dict[str, Any]:
     doc = session.documents.get(uri) if uri else session.last
     named = doc.uri if doc else uri
     if file := completion.file_of(named) or (named if named.startswith("/") else ""):
-        answer = await session.ask("forget", file)
-        if doc is None or "error" not in answer or await asyncio.to_thread(os.path.lexists, file):
-            return answer
+        try:
+            return await session.ask("forget", file)
+        except RefusedError:
+            if doc is None or await asyncio.to_thread(os.path.lexists, file):
+                raise
     if doc is None:
         return {"error": "no such document is open"}
     session.let_go(doc)

@@ -301,8 +301,11 @@ def _no_entries() -> types.CompletionList:
 
 async def _execute(server: Server, params: types.ExecuteCommandParams) -> dict[str, Any]:
     argument = params.arguments[0] if params.arguments else None
-    name = argument if isinstance(argument, str) else ""
-    return await orders.obeyed(server.session, params.command, name, folders=server.folders)
+    if not isinstance(argument, str | None):  # to be taken for none, it could mean another document
+        return {"error": f"{params.command[:40]}: its argument is a text, such as a URI, or none"}
+    return await orders.obeyed(
+        server.session, params.command, argument or "", folders=server.folders
+    )
 
 
 # -- what is handled by whom -------------------------------------------------------------------

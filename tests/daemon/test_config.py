@@ -307,6 +307,18 @@ def test_setting_a_key_leaves_every_other_line(paths: Paths, text: str) -> None:
     assert [line for line in written if line.startswith("#")] == comments
 
 
+def test_the_first_key_brings_the_commented_file(paths: Paths, tmp_path: Path) -> None:
+    """In place of its example; all else says the defaults, and stays when another is set."""
+    config.watched(paths, add=[tmp_path])
+    text = config.path_of(paths).read_text(encoding="utf-8")
+    line = f'watch = ["{tmp_path}"]'
+    assert text == config.TEMPLATE.replace('#watch = ["~/notes"]', line)
+    assert config.load(paths) == Settings(watch=(tmp_path,))
+
+    config.watched(paths, remove=[tmp_path])
+    assert config.path_of(paths).read_text(encoding="utf-8") == text.replace(line, "watch = []")
+
+
 def test_a_key_is_not_set_in_a_file_that_has_mistakes(paths: Paths) -> None:
     """What is not understood is not rewritten."""
     write(paths, "sed = 3\n")

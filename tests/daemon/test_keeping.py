@@ -37,7 +37,7 @@ class Kept:
         self.settings = Settings(watch=(self.folder,), learning=Learning(quiet_s=0.1))
         self.learns = True
         self.keeping = Keeping(
-            self.paths, lambda: self.library, has_work=lambda: None, saved=lambda _: None
+            self.paths, lambda: self.library, has_work=lambda: None, saved=lambda *_: None
         )
 
     def write(self, name: str, text: str = TEXT) -> str:

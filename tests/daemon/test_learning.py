@@ -225,7 +225,7 @@ class Desk:
 
     async def begun(self) -> Work:
         """A training that has just begun."""
-        self.learning.saved(ENOUGH)
+        self.learning.saved("", ENOUGH)
         await self.let_pass(1.0)
         return self.work
 
@@ -264,7 +264,7 @@ async def test_while_nothing_is_due_there_is_no_timer(paths: Paths) -> None:
     """But for the one that stores what was counted, once."""
     async with at_a_desk(paths) as desk:
         assert not desk.machine.timers
-        desk.learning.saved(LITTLE - 1)
+        desk.learning.saved("", LITTLE - 1)
         await desk.let_pass(400.0)
         assert not desk.machine.timers
         assert (desk.machine.n_timers, desk.machine.n_reads, desk.state) == (1, 0, "idle")
@@ -276,7 +276,7 @@ async def test_while_nothing_is_due_there_is_no_timer(paths: Paths) -> None:
 async def test_enough_new_text_is_learned(paths: Paths) -> None:
     """By the trainer, of the folders that are watched; then nothing waits."""
     async with at_a_desk(paths) as desk:
-        desk.learning.saved(ENOUGH)
+        desk.learning.saved("", ENOUGH)
         await desk.let_pass(600.0)
         assert desk.machine.commands == [
             [
@@ -305,7 +305,7 @@ async def test_enough_new_text_is_learned(paths: Paths) -> None:
 async def test_off_is_off(paths: Paths, settings: Settings) -> None:
     """Whatever is saved, until it is set otherwise."""
     async with at_a_desk(paths, settings=settings) as desk:
-        desk.learning.saved(10 * ENOUGH)
+        desk.learning.saved("", 10 * ENOUGH)
         await desk.let_pass(DAY_S)
         assert (desk.state, desk.machine.started) == ("off", [])
         desk.learning.adjust(WATCHED, is_paused=True)
@@ -333,7 +333,7 @@ async def test_it_waits_for_the_machine_and_says_for_what(
     """It looks once a minute or so, and begins within two when nothing is in the way."""
     async with at_a_desk(paths) as desk:
         desk.machine.reading = reading
-        desk.learning.saved(ENOUGH)
+        desk.learning.saved("", ENOUGH)
         await desk.let_pass(HOUR_S)
         facts = desk.learning.facts()
         assert (facts.state, facts.detail) == ("waiting", sentence)
@@ -348,7 +348,7 @@ async def test_it_waits_for_the_machine_and_says_for_what(
 async def test_it_begins_when_nobody_has_typed_for_a_minute(paths: Paths) -> None:
     """And is asked nothing meanwhile."""
     async with at_a_desk(paths) as desk:
-        desk.learning.saved(ENOUGH)
+        desk.learning.saved("", ENOUGH)
         for _ in range(100):
             desk.learning.typed()
             await desk.let_pass(AWAY_S - 1)
@@ -361,7 +361,7 @@ async def test_it_begins_when_nobody_has_typed_for_a_minute(paths: Paths) -> Non
 async def test_time_that_the_machine_slept_counts(paths: Paths) -> None:
     """A day is one by the clock on the wall, and not a day of work."""
     async with at_a_desk(paths) as desk:
-        desk.learning.saved(LITTLE)
+        desk.learning.saved("", LITTLE)
         await desk.let_pass(2 * SAVE_S)
         desk.machine.ahead_s += DAY_S
         await desk.let_pass(HOUR_S + SETTLE_S)
@@ -410,7 +410,7 @@ async def test_not_one_step_is_made_on_battery(paths: Paths) -> None:
         machine, chance = desk.machine, random.Random(2)
         machine.next = lambda machine: Work(machine, needs_s=500.0)
         machine.reading = replace(FINE, on_battery=False)
-        desk.learning.saved(10**9)
+        desk.learning.saved("", 10**9)
         n_unplugged = ran_s = 0.0
         for change in range(100):
             since = machine.now
@@ -611,7 +611,7 @@ async def test_a_child_that_cannot_be_had_is_a_failure(paths: Paths) -> None:
 
     async with at_a_desk(paths) as desk:
         desk.machine.next = refuse
-        desk.learning.saved(ENOUGH)
+        desk.learning.saved("", ENOUGH)
         await desk.let_pass(1.0)
         facts = desk.learning.facts()
         assert (facts.state, facts.failures) == ("resting", 1)
@@ -623,11 +623,11 @@ async def test_what_cannot_be_written_down_is_not_begun(paths: Paths, tmp_path: 
     """Else a training that kills the daemon would kill the next one too, and the next."""
     (tmp_path / "data").write_text("a file in the way")
     async with at_a_desk(paths) as desk:
-        desk.learning.saved(ENOUGH)
+        desk.learning.saved("", ENOUGH)
         await desk.let_pass(HOUR_S)
         assert (desk.machine.started, desk.state) == ([], "resting")
         (tmp_path / "data").unlink()
-        desk.learning.saved(1)
+        desk.learning.saved("", 1)
         await desk.let_pass(SAVE_S)  # before the next attempt
         assert json.loads((paths.data / "learning.json").read_bytes())["is_training"] is False
         await desk.let_pass(RETRY_S)
@@ -693,7 +693,7 @@ async def test_what_was_learned_by_hand_waits_no_more(
 ) -> None:
     """If all that is watched took part; a model that is not in use has learned nothing."""
     async with at_a_desk(paths) as desk:
-        desk.learning.saved(ENOUGH - 1)
+        desk.learning.saved("", ENOUGH - 1)
         await desk.let_pass(60.0)
         registry = Registry(paths)
         ids = [registry.root(str(root)).id for root in roots]
@@ -703,7 +703,7 @@ async def test_what_was_learned_by_hand_waits_no_more(
         desk.learning.adjust(WATCHED, is_paused=False)
         await desk.let_pass(1.0)
         assert desk.learning.facts().waiting_characters == waiting
-        desk.learning.saved(7)
+        desk.learning.saved("", 7)
         desk.learning.adjust(WATCHED, is_paused=False)
         await desk.let_pass(1.0)
         assert desk.learning.facts().waiting_characters == waiting + 7
@@ -711,11 +711,50 @@ async def test_what_was_learned_by_hand_waits_no_more(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("what", "root", "ago_s", "waiting"),
+    [
+        ("learned", ".", 0.0, 0),
+        ("updated", "notes", 0.0, 0),
+        ("learned", "notes/one.md", 0.0, 0),
+        ("learned", "notes", 3600.0, ENOUGH - 1),  # and written on since
+        ("learned", "letters", 0.0, ENOUGH - 1),
+        ("rejected", "notes", 0.0, ENOUGH - 1),
+    ],
+)
+async def test_a_folder_that_was_learned_does_not_wait_when_it_is_watched(
+    paths: Paths, tmp_path: Path, what: ledger.What, root: str, ago_s: float, waiting: int
+) -> None:
+    """Though all of its files are news to the memory; what is in another folder waits."""
+    files = [tmp_path / folder / "one.md" for folder in ("notes", "other")]
+    for file in files:
+        file.parent.mkdir()
+        file.touch()
+    registry = Registry(paths)
+    ids = [registry.root(str(tmp_path / root)).id]
+    registry.save()
+    async with at_a_desk(paths, settings=replace(WATCHED, watch=())) as desk:
+        desk.machine.ahead_s = files[0].stat().st_ctime  # a clock by which it is not long ago
+        when = datetime.fromtimestamp(desk.machine.ahead_s + 1.0 - ago_s, timezone.utc)
+        ledger.add(paths, ledger.Entry(what=what, when=when.isoformat(), settings={"roots": ids}))
+        both = replace(WATCHED, watch=tuple(file.parent for file in files))
+        desk.learning.adjust(both, is_paused=False)
+        desk.learning.saved(str(files[0]), ENOUGH - 1)  # before the ledger can have been read
+        await desk.let_pass(1.0)
+        assert desk.learning.facts().waiting_characters == waiting
+        desk.learning.saved(str(files[0]), 5)
+        desk.learning.saved(str(files[1]), 7)
+        also = 0 if waiting == 0 else 5
+        other = 0 if root == "." else 7
+        assert desk.learning.facts().waiting_characters == waiting + also + other
+
+
+@pytest.mark.asyncio
 async def test_what_had_no_room_waits_on(paths: Paths) -> None:
     """And is learned by the next training."""
     async with at_a_desk(paths) as desk:
         desk.machine.next = lambda machine: Work(machine, says=[{**BETTER, "n_left": 5000}])
-        desk.learning.saved(100_000)
+        desk.learning.saved("", 100_000)
         await desk.let_pass(300.0)
         assert desk.learning.facts().waiting_characters == 5000
 
@@ -725,7 +764,7 @@ async def test_every_change_is_told_once(paths: Paths) -> None:
     """A share is told by the hundredth, a halt with its reason, the end with its sentence."""
     async with at_a_desk(paths) as desk:
         desk.machine.reading = replace(FINE, pressure=50.0)
-        desk.learning.saved(ENOUGH)
+        desk.learning.saved("", ENOUGH)
         await desk.let_pass(10.0)
         desk.machine.reading = FINE
         await desk.let_pass(30.0)
@@ -757,7 +796,7 @@ async def test_a_week_passes(paths: Paths) -> None:
         )
         for _ in range(7):
             for n in range(1430):
-                desk.learning.saved(chance.randrange(1000))
+                desk.learning.saved("", chance.randrange(1000))
                 if n % 7:
                     desk.learning.typed()
                 await desk.let_pass(chance.choice([1.0, 5.0, 20.0, 100.0]))
@@ -865,7 +904,7 @@ async def test_a_process_is_heard_to_its_end(paths: Paths) -> None:
         "say(event='stepped', share=0.5)",
         "say(event='updated', id='you-1', verdict=dict(accepted=True, sentence=sys.argv[-1]))",
     ) as real:
-        real.learning.saved(ENOUGH)
+        real.learning.saved("", ENOUGH)
         await until(lambda: real.learning.facts().last is not None)
         assert real.learning.facts().last.sentence == str(FOLDER)
         assert real.told[-1] == Progress(phase="ended", share=1.0, detail=str(FOLDER))
@@ -875,7 +914,7 @@ async def test_a_process_is_heard_to_its_end(paths: Paths) -> None:
 async def test_a_process_stands_still_at_a_key(paths: Paths) -> None:
     """And is gone when the daemon ends."""
     async with really(paths, "while True: pass") as real:
-        real.learning.saved(ENOUGH)
+        real.learning.saved("", ENOUGH)
         await until(lambda: bool(real.machine.started))
         real.learning.typed()
         pid = real.machine.started[0].pid
@@ -911,7 +950,7 @@ async def test_the_real_trainer_is_understood(noted: Paths, tmp_path: Path) -> N
     told: list[Progress] = []
     one = Learning(noted, settings, machine=Idle(), tell=told.append, command=HURRIED)
     running = asyncio.ensure_future(one.run())
-    one.saved(ENOUGH)
+    one.saved("", ENOUGH)
     await until(lambda: one.facts().last is not None, within_s=100.0)
     running.cancel()
     last = one.facts().last
@@ -938,7 +977,7 @@ async def test_the_real_trainer_is_gone_when_learning_is_paused(
     machine = Idle()
     one = Learning(noted, settings, machine=machine, command=HURRIED)
     running = asyncio.ensure_future(one.run())
-    one.saved(ENOUGH)
+    one.saved("", ENOUGH)
     await until(lambda: bool(machine.started))
     pid = machine.started[0].pid
     await until(lambda: psutil.Process(pid).cpu_times().user > 1.0, within_s=100.0)
@@ -955,7 +994,7 @@ async def test_the_real_trainer_is_gone_when_learning_is_paused(
 async def test_a_process_takes_its_share_of_a_core(paths: Paths) -> None:
     """Two processes that want two cores get a quarter of one, measured by the kernel."""
     async with really(paths, "os.fork()", "while True: pass") as real:
-        real.learning.saved(ENOUGH)
+        real.learning.saved("", ENOUGH)
         await until(lambda: bool(real.machine.started))
         begun = time.monotonic()
         await asyncio.sleep(20.0)
@@ -971,7 +1010,7 @@ from test_learning import *
 async def main():
     paths = Paths.from_environment({"AFTERWORD_HOME": sys.argv[1]})
     async with really(paths, "while True: pass") as real:
-        real.learning.saved(ENOUGH)
+        real.learning.saved("", ENOUGH)
         await until(lambda: bool(real.machine.started))
         if sys.argv[2] == "halted":
             real.learning.typed()

@@ -28,6 +28,7 @@ from afterword_daemon import (
     client,
     config,
     endpoint,
+    forgetting,
     loaded,
     process,
     protocol,
@@ -352,8 +353,56 @@ def test_what_cannot_be_forgotten_is_said(
     connection: Connection, document: str, error: str
 ) -> None:
     """In a sentence; nothing is begun."""
-    assert error in connection.ask("forget", document=document)["error"]
+    with pytest.raises(RefusedError, match=re.escape(error)):
+        connection.ask("forget", document=document)
     assert connection.status().state == "ready"
+
+
+def test_where_nothing_can_be_written_the_memory_forgets_all_the_same(
+    start: Start, paths: Paths, diary: str
+) -> None:
+    """Of a file that is open too, whoever opens it again; and the refusal says so."""
+    text = Path(diary).read_text()
+    connection = start(*odd(**FORGETS))
+    (paths.data / forgetting.NAME).mkdir()
+
+    def is_known() -> bool:
+        asked = request("On Monday Quillfe", document="elsewhere", invoked=True)
+        return any(item.text.startswith("ather") for item in connection.complete(asked).items)
+
+    with raw(paths) as one:
+        one.say(Remember(document=diary, text=text))
+        assert eventually(is_known)
+        with pytest.raises(RefusedError, match="suggested no more, but only until"):
+            connection.ask("forget", document=str(Path(diary).parent))
+        assert eventually(lambda: not is_known())
+        one.say(Remember(document=diary, text=text))
+        one.say(Complete(id=1, document=diary, before=text[-2000:]))
+        assert isinstance(one.answer(1), Completed)
+        assert not is_known()
+
+
+@pytest.mark.parametrize(
+    ("what", "broken"),
+    [
+        ("forget", "forgetting___check"),
+        ("watch", "config__watched"),
+        ("settings", "config__write_template"),
+        ("pause", "pause__put"),
+    ],
+)
+def test_an_order_that_fails_is_answered(
+    start: Start, paths: Paths, diary: str, what: Any, broken: str
+) -> None:
+    """Whatever is wrong; the log has it, without a path, and the daemon goes on."""
+    connection = start(*odd(**{broken: None}))
+    with pytest.raises(RefusedError, match="failed on this request") as failure:
+        connection.ask(what, document=diary)
+    assert failure.value.code == "internal"
+    assert connection.status().pid == pid_of(paths)
+    log = (paths.logs / process.LOG).read_text()
+    assert f"the order {what} failed: TypeError" in log
+    assert diary not in log
 
 
 def test_settings_are_written_to_be_edited(start: Start, paths: Paths) -> None:

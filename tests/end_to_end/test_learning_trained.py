@@ -116,11 +116,15 @@ def test_what_is_better_is_put_to_use(paths: Paths, notes: Path) -> None:
 def test_what_is_no_better_is_said(paths: Paths, notes: Path) -> None:
     """And the model in use stays; the ledger knows of it too."""
     draw = random.Random(7)
+    # What is learned are figures, and it is measured on the newest, which are words: of them the
+    # memory knows all that there is to know, and figures make no network better at them.
     words = ["the", "river", "rose", "over", "meadows", "nobody", "knew", "why", "until", "wind"]
-    for path in notes.iterdir():
-        lines = [" ".join(draw.choices(words, k=9)) + ".\n" for _ in range(60)]
-        path.write_text("".join(lines))  # of which the memory knows all that there is to know
-    with connect(paths, *eager(2_000)) as connection, raw(paths) as one:
+    for path in sorted(notes.iterdir()):
+        is_newest = path.name == "letters.md"
+        made = words if is_newest else [str(n * n) for n in range(100, 200)]
+        lines = [" ".join(draw.choices(made, k=9)) + ".\n" for _ in range(60)]
+        write(path, "".join(lines), int(path.stat().st_mtime))
+    with connect(paths, *eager(20_000)) as connection, raw(paths) as one:
         told = changes(one)
         next(change for change in told if change.state == "learning")
         last = next(change for change in told if change.state == "ready")

@@ -116,7 +116,7 @@ class Editor:
         writer: Any = self.client.protocol.writer
         writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
-    async def run(self, command: str, *arguments: str) -> Any:
+    async def run(self, command: str, *arguments: Any) -> Any:
         """Have a command executed."""
         params = types.ExecuteCommandParams(f"afterword.{command}", list(arguments))
         asked = self.client.workspace_execute_command_async(params)

@@ -345,6 +345,19 @@ async def test_what_was_never_saved_is_let_go(start: Start, daemon: Connection, 
     assert "error" in await editor.run("forgetFile", f"{uri}-that-is-not-open")
 
 
+@pytest.mark.parametrize("argument", [5, False, {}, {"uri": URI}, [URI]])
+async def test_what_is_no_name_is_no_document(
+    start: Start, daemon: Connection, argument: Any
+) -> None:
+    """It is refused, and not taken for the document that was worked on; null is taken so."""
+    editor = await start(CHATTY)
+    editor.open(TEXT)
+    await editor.suggestion()
+    assert "its argument is a text" in (await editor.run("forgetFile", argument))["error"]
+    assert (await editor.run("status"))["reason"] != "forgotten"
+    assert (await editor.run("forgetFile", None))["let_go"] == URI
+
+
 # -- off ---------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bases
 import pytest
-from afterword_trainer import durable, forget, ledger
+from afterword_trainer import durable, finding, forget, ledger
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.ledger import Entry
 from afterword_trainer.model.bundle import document
@@ -318,6 +318,30 @@ def folder(tmp_path: Path, name: str) -> Path:
         path.write_text("".join(lines), encoding="utf-8")
         os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
     return notes
+
+
+@pytest.mark.parametrize(
+    ("line", "lengths"),
+    [
+        ("a" * 39, []),
+        ("a" * 41, [40]),
+        ("a" * 200, [200]),
+        ("a" * 239, [200]),  # what is left over is too short
+        ("a" * 1_000, [200] * 5),  # a paragraph
+    ],
+)
+def test_phrases_are_lines_and_pieces_of_long_ones(
+    line: str, lengths: list[int], tmp_path: Path
+) -> None:
+    """A letter whose paragraphs are single lines can be shown to be gone as well."""
+    letter = tmp_path / "letter.md"
+    letter.write_text(f"Dear all,\n\n{line.replace('aaaaa', 'word ')}\nYours\n", encoding="utf-8")
+    found = list(dict.fromkeys(forget.phrases(letter, finding.Rules())))
+    assert [len(phrase.line) for phrase in found] == lengths
+    for phrase in found:
+        assert phrase.line in phrase.document.text
+        assert "\n" not in phrase.line
+        assert phrase.end - phrase.cursor == len(phrase.line) // 2
 
 
 def encodings(text: str) -> list[bytes]:

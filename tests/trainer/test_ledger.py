@@ -114,7 +114,7 @@ def test_people_see_what_was_learned_when(paths: Paths, trainer: Trainer) -> Non
         ledger.add(paths, entry)
     shown = trainer("history").stdout.splitlines()
     assert all(part in shown[2] for part in ("learned", "you-1", "1.900", "1.800", "31.0", "33.5"))
-    assert "no better, not used" in shown[3]
+    assert "not surely better, not used" in shown[3]
     first, _ = records_of(trainer("history", "--json").stdout)
     assert (first["model"], first["after"]["ksr"], first["documents"]) == ("you-1", 33.5, 1)
 
@@ -122,7 +122,18 @@ def test_people_see_what_was_learned_when(paths: Paths, trainer: Trainer) -> Non
     data = report.ReportData(model="you-1", made="today", events=(newest, oldest))
     page = report.render(data, include_excerpts=False)
     assert "What was learned when" in page
-    assert page.index("no better, not used") < page.index("1.900") < page.index("33.5")
+    assert page.index("not surely better, not used") < page.index("1.900") < page.index("33.5")
+
+
+@pytest.mark.parametrize(
+    ("model", "told"), [("base", "forgotten, then in use"), (None, "forgotten")]
+)
+def test_the_model_beside_what_was_forgotten_is_the_one_that_stays(
+    model: str | None, told: str
+) -> None:
+    """It reads as what serves since, not as what is gone."""
+    (event,) = portrait.events((Entry(what="forgotten", when=REJECTED.when, model=model),))
+    assert (event.what, event.model) == (told, model or "")
 
 
 def test_what_is_in_use_already_is_no_event(paths: Paths, trainer: Trainer) -> None:

@@ -229,7 +229,8 @@ def _request(recipe: Mapping[str, Any], paths: Paths) -> Request | None:
 # -- to be seen --------------------------------------------------------------------------------
 
 N_PHRASES = 20
-PHRASE_CHARACTERS = (40, 200)  # a line long enough for a cursor in it
+# Of a line, or of a piece of one that is a whole paragraph: long enough for a cursor in it.
+PHRASE_CHARACTERS = (40, 200)
 COMPLETED_CHARACTERS = 12  # of what follows the cursor; two words are hardly an accident
 PRIMING_CHARACTERS = 400  # before the cursor; above 256 the network gets no better
 MEMORY_CHARACTERS = 1_000_000  # of what is left, its newest; a second or two to learn
@@ -237,7 +238,7 @@ MEMORY_CHARACTERS = 1_000_000  # of what is left, its newest; a second or two to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phrase:
-    """A line with a cursor in it, held in memory alone."""
+    """A line, or a piece of a long one, with a cursor in it, held in memory alone."""
 
     document: Document
     cursor: int  # in the text of the document
@@ -308,10 +309,11 @@ def _lines(document: Document) -> Iterator[Phrase]:
     start = 0
     least, most = PHRASE_CHARACTERS
     for line in document.text.split("\n"):
-        if least <= len(line) <= most:
-            half = len(line) // 2
-            # The cursor in the middle, so that `line` can be told from cursor and end.
-            yield Phrase(document=document, cursor=start + half, end=start + 2 * half)
+        for at in range(start, start + len(line), most):
+            half = min(most, start + len(line) - at) // 2
+            if 2 * half >= least:
+                # The cursor in the middle, so that `line` can be told from cursor and end.
+                yield Phrase(document=document, cursor=at + half, end=at + 2 * half)
         start += len(line) + 1
 
 

@@ -72,7 +72,7 @@ def events(entries: Sequence[ledger.Entry]) -> tuple[report.Event, ...]:
     return tuple(
         report.Event(
             when=local_time(entry.when, "%Y-%m-%d %H:%M"),
-            what=_WORDS[entry.what],
+            what=_what(entry),
             model=entry.model or "",
             bits=_pair(entry, "bits_per_character"),
             saved=_pair(entry, "ksr"),
@@ -84,11 +84,18 @@ def events(entries: Sequence[ledger.Entry]) -> tuple[report.Event, ...]:
 _WORDS: dict[ledger.What, str] = {
     "learned": "learned",
     "updated": "new text learned",
-    "rejected": "no better, not used",
+    "rejected": "not surely better, not used",
     "forgotten": "forgotten",
     "rebuilt": "made anew without it",
     "used": "put to use",
 }
+
+
+def _what(entry: ledger.Entry) -> str:
+    # The model beside it did not go: it is the one that serves without what was forgotten.
+    if entry.what == "forgotten" and entry.model:
+        return "forgotten, then in use"
+    return _WORDS[entry.what]
 
 
 def _pair(entry: ledger.Entry, name: str) -> tuple[float | None, float | None]:

@@ -156,9 +156,9 @@ def lost(record: BaseBits) -> str:
 
 def recalled(before: "Recalled", after: "Recalled") -> str:
     """What models made of phrases that stood only in what was forgotten, in two sentences."""
-    lines = counted(before.phrases, "line")
+    passages = counted(before.phrases, "passage")
     told = (
-        f"of the {lines} that stood only there, the model before went on with {before.completed} "
+        f"of {passages} that stood only there, the model before went on with {before.completed} "
         f"word for word, and this one with {after.completed}"
     )
     then, now = before.bits_per_character, after.bits_per_character
