@@ -58,7 +58,9 @@ class Recollection:
     def remember(self, document: str, text: str) -> None:
         """Have the memory hold `text`, soon, instead of what it holds of `document`."""
         known = self._touched(document)
-        known.text = text
+        # Editors end a file with a line end, and where work goes on is often its last line, half
+        # written: the memory would expect that line to end here.
+        known.text = text.rstrip("\n")
         known.n_characters = len(text)
         known.generation = next(self._generations)  # what is typed from here on is not in `text`
         self._bound()

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ALPHABET = bases.bundle().alphabet
-TEXT = "".join(f"On day {day} we counted {day * 7} boats.\n" for day in range(200))
+TEXT = "\n".join(f"On day {day} we counted {day * 7} boats." for day in range(200))
 
 
 def finish(recollection: Recollection) -> int:
@@ -118,6 +118,12 @@ def test_an_open_document_is_in_the_memory_until_it_is_closed() -> None:
     recollection.close("a")
     finish(recollection)
     assert (len(memory), memory.documents()) == (0, [])
+
+
+def test_the_line_end_of_a_file_is_not_expected() -> None:
+    """Work goes on in its last line, which may be half written."""
+    _, memory = remembered(TEXT + "\n")
+    assert len(TEXT) == len(memory)
 
 
 def test_only_what_changed_is_learned_again() -> None:
