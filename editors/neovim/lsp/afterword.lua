@@ -13,7 +13,7 @@ return {
       end,
     })
     local how = config and { cwd = config.cmd_cwd, env = config.cmd_env } or nil
-    return vim.lsp.rpc.start(server.command() or { 'afterword-lsp' }, ours, how)
+    return server.patient(vim.lsp.rpc.start(server.command() or { 'afterword-lsp' }, ours, how))
   end,
   root_markers = { '.git', '.hg' },
   capabilities = {

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,10 @@ def test_server_killed(start: Start, home: Home) -> None:
     (server,) = home.servers()
     os.kill(server, signal.SIGKILL)
     until(lambda: set(home.servers()) - {server}, "another language server")
-    nvim.keys("i" + HALF)
+    attached = "local c = vim.lsp.get_clients({ bufnr = 0 })[1]; return c ~= nil and c.initialized"
+    nvim.keys("i" + HALF[:-1])
+    until(lambda: nvim.lua(attached), "it to have the text")
+    nvim.keys(HALF[-1])
     nvim.shows(WHOLE)
     assert nvim.messages == ""
 
@@ -105,30 +109,40 @@ def test_one_server_for_all_projects(start: Start, home: Home) -> None:
     assert len(home.servers()) == 1
 
 
-HOT = {"temperature": 2.0, "min_probability": 0.0}
+HOT = {"temperature": 1.5, "min_probability": 0.0}
 
 
 def test_temperature_counts_from_the_next_key(start: Start, home: Home) -> None:
     """As soon as `config.toml` is saved, without anything being started anew."""
+    begun = "Snorvel gart"  # two ways to go on, one as likely as the other
+    home.learn((begun, "ipmellen"), (begun, "ulepimbrose"))
+    documents = count()
 
     def answer(**options: Any) -> str:
-        asked = request("Bl", path="work/note.txt", language="text", options=Options(**options))
+        """In a document of its own: what one shows holds still, whatever the seed is then."""
+        asked = request(
+            begun,
+            document=f"{next(documents)}",
+            path="work/note.txt",
+            language="text",
+            options=Options(**options),
+        )
         items = connection.complete(asked).items
         return items[0].text if items else ""
 
     with home.connect() as connection:
         cold = answer()
         # What is drawn hot is seldom probable enough to be shown, unless one asks for that.
-        hot = (n for n in range(500) if not cold.startswith(answer(**HOT, seed=n)))
+        hot = (n for n in range(100) if not cold.startswith(answer(**HOT, seed=n)))
         seed = next(hot)
         nvim = start(home.file("note.txt")).ready()
-        nvim.keys("iBl")
+        nvim.keys(f"i{begun}")
         nvim.shows(cold)
-        home.settings(f"temperature = 2.0\neagerness = 0.0\nseed = {seed}\n")
+        home.settings(f"temperature = 1.5\neagerness = 0.0\nseed = {seed}\n")
         until(lambda: answer() not in (cold, ""), "the settings")
         nvim.keys("<BS>")
-        until(lambda: nvim.lines == ["B"], "the key")
-        nvim.keys("l")
+        until(lambda: nvim.lines == [begun[:-1]], "the key")
+        nvim.keys(begun[-1])
 
         until(lambda: nvim.ghost not in (cold, ""), "another suggestion")
         assert not cold.startswith(nvim.ghost)
@@ -169,7 +183,7 @@ def test_health(start: Start, home: Home) -> None:
     nvim.command("checkhealth afterword")
     until(lambda: any("daemon: running" in line for line in nvim.lines), "the doctor")
     text = "\n".join(nvim.lines)
-    for part in ("<Tab> takes", "from $PATH", "looks at 1 buffer", "state: ready", "model: "):
+    for part in ("<Tab> takes", "from $PATH", "looks at 1 buffer\n", "state: ready", "model: "):
         assert part in text
     assert "settings: nativ is unknown" in text
     assert "ERROR" not in text

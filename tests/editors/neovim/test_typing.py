@@ -1,5 +1,7 @@
 """Typing in a real Neovim, with a real daemon: what appears, and what a key does."""
 
+import os
+import signal
 from typing import NamedTuple
 
 import pytest
@@ -53,6 +55,63 @@ def test_typing_along_shrinks_it(start: Start, home: Home) -> None:
     assert home.n_requests() == n_requests
     for picture in nvim.screen.pictures[n_pictures:]:
         assert picture.rows[0] == HALF + WHOLE
+
+
+# No ghost text is in time: what would be is given up at the next key, as by a slow server.
+SLOW = """
+held = {}
+local start = vim.lsp.rpc.start
+function vim.lsp.rpc.start(...)
+  local rpc = start(...)
+  local request = rpc.request
+  function rpc.request(method, params, callback, ...)
+    local tick = vim.b.changedtick
+    local is_ghost = method == 'textDocument/inlineCompletion'
+    return request(method, params, function(...)
+      if is_ghost and is_slow and tick == vim.b.changedtick then
+        return table.insert(held, callback)
+      end
+      callback(...)
+    end, ...)
+  end
+  return rpc
+end
+vim.api.nvim_create_autocmd('TextChangedI', {
+  callback = vim.schedule_wrap(function()
+    local given_up = held
+    held = {}
+    for _, callback in ipairs(given_up) do callback() end
+  end),
+})
+vim.api.nvim_create_autocmd('LspNotify', {
+  callback = function(event)
+    local document = (event.data.params or {}).textDocument
+    told = document and document.version or told
+  end,
+})
+"""
+
+
+def test_typing_faster_than_it_answers(start: Start, home: Home) -> None:
+    """What comes late and agrees with what was typed since is shown, without that."""
+    nvim = writing(start, home, init=f"lua <<END\n{SLOW}\nEND")
+    (server,) = home.servers()
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+    nvim.keys("<C-e>")
+    nvim.shows("")
+    nvim.lua("is_slow = true")
+    for n in range(0, len(REST) - 1, 2):  # on a busy machine the daemon may be too slow for some
+        os.kill(server, signal.SIGSTOP)
+        nvim.type(REST[n : n + 2])
+        until(lambda: nvim.lua("return told") == nvim.tick, "the server to be told of it")
+        os.kill(server, signal.SIGCONT)
+        until(lambda: nvim.ghost or nvim.lua("return #held > 0"), "an answer")
+        if nvim.ghost:
+            break
+
+    assert nvim.ghost
+    nvim.shows(WHOLE[n + 2 :])
 
 
 def test_another_key_clears_it(start: Start, home: Home) -> None:

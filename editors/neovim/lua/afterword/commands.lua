@@ -55,7 +55,8 @@ end
 ---@param program string
 ---@param arguments string[]
 ---@param heading? string
-local function show(program, arguments, heading)
+---@param is_log? boolean What is at its end is what matters.
+local function show(program, arguments, heading, is_log)
   local command = vim.list_extend({ server.program(program) }, arguments)
   local is_there, problem = pcall(
     vim.system,
@@ -68,6 +69,9 @@ local function show(program, arguments, heading)
         table.insert(lines, 1, heading)
       end
       page(program .. '-' .. arguments[1], lines)
+      if is_log then
+        vim.cmd.normal({ 'G', bang = true })
+      end
     end)
   )
   if not is_there then
@@ -175,7 +179,8 @@ M.all = {
   log = {
     "the last lines of the daemon's log",
     function()
-      show('afterword', { 'logs' }, "the language server's: " .. vim.lsp.log.get_filename())
+      local others = "the language server's: " .. vim.lsp.log.get_filename()
+      show('afterword', { 'logs' }, others, true)
     end,
   },
   report = {

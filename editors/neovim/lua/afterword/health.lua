@@ -49,7 +49,8 @@ local function client()
     return
   end
   local n, encodings = vim.tbl_count(one.attached_buffers), {}
-  vim.health.ok(('the language server runs and looks at %d buffers'):format(n))
+  local buffers = n == 1 and 'buffer' or 'buffers'
+  vim.health.ok(('the language server runs and looks at %d %s'):format(n, buffers))
   for buf in pairs(one.attached_buffers) do
     for _, other in ipairs(vim.lsp.get_clients({ bufnr = buf })) do
       if other.offset_encoding ~= one.offset_encoding then
@@ -80,7 +81,10 @@ local function doctor()
     vim.health.error('cannot run ' .. command[1], 'see above')
     return
   end
+  vim.api.nvim_echo({ { 'Afterword: waiting for `afterword doctor`' } }, false, {})
+  vim.cmd.redraw()
   local result = job:wait(WAIT_MS)
+  vim.api.nvim_echo({ { '' } }, false, {})
   local n_found = 0
   for line in vim.gsplit(result.stdout or '', '\n', { trimempty = true }) do
     local is_json, finding = pcall(vim.json.decode, line)

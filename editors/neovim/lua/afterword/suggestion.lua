@@ -2,11 +2,12 @@
 ---
 --- At each key one of two things happens. It agrees with what is shown, which shrinks: nothing is
 --- asked, nothing flickers. It does not: what is shown goes at once. Then, or if nothing was shown,
---- the server is asked, and the request before, if it is still under way, is called off.
+--- the server is asked; unless it still is: then its answer is waited for, and what agrees with
+--- all that was typed meanwhile is shown. Who types faster than it answers would see none otherwise.
 ---
----   typed   b      r     i    x
----   shown   ridge  idge  dge  -   ample
----   asked   .....             ....
+---   typed   b      r     i    x          s    e
+---   shown   ridge  idge  dge  -   ample  -        veral
+---   asked   .....             ....       .........
 ---
 --- Knows the order of events; knows nothing of extmarks.
 
@@ -19,28 +20,43 @@ local M = {}
 
 local INVOKED, AUTOMATIC = 1, 2 -- lsp.InlineCompletionTriggerKind
 -- After a jump the daemon has to read first, and a key is not kept waiting for that: its answer is
--- empty. Whoever then types no further has the suggestion this much later.
-local AGAIN_MS = 150
+-- empty. Whoever then types no further has the suggestion this much later; on a busy machine, or
+-- with a server that has just started, the next time.
+local AGAIN_MS = { 150, 600 }
+-- The server answers within 250 ms, with nothing if need be, and on a busy machine somewhat later.
+-- What takes longer has been lost.
+local LOST_MS = 1000
 
 ---@class (exact) afterword.Item
 ---@field text string Line ends are \n, as in a buffer.
 ---@field n_replaced integer Bytes right of the cursor that it stands for.
 ---@field command? lsp.Command Tells the server that it was taken.
 
---- Where a suggestion begins, and the text around that place: by it a late one is known.
----@class (exact) afterword.Shown
+--- Where a suggestion begins, and the text around that place: by it is known what was typed since.
+---@class (exact) afterword.Place
 ---@field buf integer
 ---@field row integer From 0.
 ---@field col integer Bytes, from 0.
 ---@field before string In its line.
 ---@field after string In its line.
+
+---@class (exact) afterword.Shown
+---@field place afterword.Place
 ---@field items afterword.Item[]
 ---@field index integer Of the one that is drawn.
 ---@field n_typed integer Bytes of it that are in the text by now.
 
 ---@type afterword.Shown?
 local shown
----@type { client: vim.lsp.Client, id: integer? }?
+--- A request: `id` while it is under way, none while the next is waited with.
+---@class (exact) afterword.Asking
+---@field client vim.lsp.Client
+---@field id integer?
+---@field place afterword.Place
+---@field kind integer
+---@field at_ms integer
+
+---@type afterword.Asking?
 local asking
 ---@type { buf: integer, tick: integer, row: integer, col: integer }?
 local seen
@@ -57,7 +73,7 @@ end
 
 local function hide()
   if shown then
-    ghost.clear(shown.buf)
+    ghost.clear(shown.place.buf)
     shown = nil
   end
 end
@@ -77,32 +93,67 @@ local function is_typing()
     and not (vim.fn.pumvisible() == 1 and config.get().hide_with_menu)
 end
 
+--- What was typed at a place since; nil where the text went another way.
+---@param place afterword.Place
+---@return string?
+local function typed_since(place)
+  local row, col = cursor()
+  if place.buf ~= vim.api.nvim_get_current_buf() or row < place.row then
+    return nil
+  end
+  local first = vim.api.nvim_buf_get_lines(place.buf, place.row, place.row + 1, false)[1]
+  local last = vim.api.nvim_get_current_line()
+  if not vim.startswith(first, place.before) or (row == place.row and col < place.col) then
+    return nil
+  end
+  if last:sub(col + 1) ~= place.after then
+    return nil
+  end
+  local lines = vim.api.nvim_buf_get_text(place.buf, place.row, place.col, row, col, {})
+  return table.concat(lines, '\n')
+end
+
 --- How much of a suggestion is in the text; nil where the text went another way.
 ---@param it afterword.Shown
 ---@param item afterword.Item
 ---@return integer? n_typed
 local function n_typed(it, item)
-  local row, col = cursor()
-  if it.buf ~= vim.api.nvim_get_current_buf() or row < it.row then
-    return nil
-  end
-  local first = vim.api.nvim_buf_get_lines(it.buf, it.row, it.row + 1, false)[1]
-  local last = vim.api.nvim_get_current_line()
-  if not vim.startswith(first, it.before) or (row == it.row and col < it.col) then
-    return nil
-  end
-  local typed = table.concat(vim.api.nvim_buf_get_text(it.buf, it.row, it.col, row, col, {}), '\n')
-  if last:sub(col + 1) ~= it.after or not vim.startswith(item.text, typed) then
-    return nil
-  end
-  return #typed
+  local typed = typed_since(it.place)
+  return typed and vim.startswith(item.text, typed) and #typed or nil
+end
+
+--- Whether an answer is under way that may agree with what was typed since it was asked for.
+---@return boolean
+local function is_awaited()
+  return asking ~= nil
+    and asking.id ~= nil
+    and asking.kind == AUTOMATIC
+    and asking.client == server.client(asking.place.buf)
+    and vim.uv.now() - asking.at_ms < LOST_MS
+    and typed_since(asking.place) ~= nil
 end
 
 ---@param it afterword.Shown
 local function draw(it)
   local item = it.items[it.index]
   local row, col = cursor()
-  ghost.show(it.buf, row, col, item.text:sub(it.n_typed + 1), item.n_replaced)
+  ghost.show(it.place.buf, row, col, item.text:sub(it.n_typed + 1), item.n_replaced)
+end
+
+--- Show the first of these that agrees with what was typed, beginning with one.
+---@param it afterword.Shown
+---@return boolean is_shown
+local function show(it)
+  for n = 0, #it.items - 1 do
+    local index = (it.index - 1 + n) % #it.items + 1
+    local typed = n_typed(it, it.items[index])
+    if typed and typed < #it.items[index].text then
+      it.index, it.n_typed, shown = index, typed, it
+      draw(it)
+      return true
+    end
+  end
+  return false
 end
 
 --- Items of an answer as they fit behind the cursor.
@@ -134,8 +185,8 @@ end
 --- Ask for suggestions at the cursor.
 ---@param kind integer
 ---@param chosen? fun(items: afterword.Item[]): integer Which of them to show.
----@param is_second? boolean The same was asked here before.
-local function ask(kind, chosen, is_second)
+---@param n_before? integer How often the same was asked here before.
+local function ask(kind, chosen, n_before)
   cancel()
   local buf = vim.api.nvim_get_current_buf()
   local client = server.client(buf)
@@ -144,9 +195,20 @@ local function ask(kind, chosen, is_second)
   end
   local row, col = cursor()
   local line = vim.api.nvim_get_current_line()
-  local tick = vim.api.nvim_buf_get_changedtick(buf)
-  local request = { client = client }
   local encoding = client.offset_encoding
+  ---@type afterword.Asking
+  local request = {
+    client = client,
+    place = {
+      buf = buf,
+      row = row,
+      col = col,
+      before = line:sub(1, col),
+      after = line:sub(col + 1),
+    },
+    kind = kind,
+    at_ms = vim.uv.now(),
+  }
   asking = request
   local _, id = client:request('textDocument/inlineCompletion', {
     textDocument = { uri = vim.uri_from_bufnr(buf) },
@@ -158,39 +220,28 @@ local function ask(kind, chosen, is_second)
       return
     end
     asking = nil
-    local at_row, at_col = cursor()
-    local is_late = buf ~= vim.api.nvim_get_current_buf()
-      or tick ~= vim.api.nvim_buf_get_changedtick(buf)
-      or row ~= at_row
-      or col ~= at_col
-    -- Nothing at all means that another request has taken the place of this one.
-    if problem or not answer or is_late or not is_typing() then
-      return
+    local typed = typed_since(request.place)
+    if not typed or not is_typing() then
+      return -- `moved` has seen it, or comes next
     end
-    local items = items_of(answer, line, row, col, encoding)
-    if #items == 0 then
+    local items = problem == nil and answer and items_of(answer, line, row, col, encoding) or {}
+    local index = #items > 0 and chosen and chosen(items) or 1
+    if show({ place = request.place, items = items, index = index, n_typed = 0 }) then
+      return
+    elseif typed ~= '' then -- nothing agrees with it, and here nothing was asked yet
+      return ask(AUTOMATIC)
+    elseif answer then -- no answer at all says nothing of what is shown
       hide()
-      if kind == AUTOMATIC and not is_second then
-        asking = request
-        vim.defer_fn(function()
-          if asking == request then -- nothing was typed since
-            ask(kind, nil, true)
-          end
-        end, AGAIN_MS)
-      end
-      return
     end
-    shown = {
-      buf = buf,
-      row = row,
-      col = col,
-      before = line:sub(1, col),
-      after = line:sub(col + 1),
-      items = items,
-      index = chosen and chosen(items) or 1,
-      n_typed = 0,
-    }
-    draw(shown)
+    local n_asked = (n_before or 0) + 1
+    if kind == AUTOMATIC and AGAIN_MS[n_asked] then
+      asking = request
+      vim.defer_fn(function()
+        if asking == request then -- nothing was typed since
+          ask(kind, nil, n_asked)
+        end
+      end, AGAIN_MS[n_asked])
+    end
   end, buf)
   request.id = id
 end
@@ -216,10 +267,10 @@ local function moved()
     return draw(shown)
   end
   hide()
-  if is_other then
-    ask(AUTOMATIC)
-  else
+  if not is_other then
     cancel()
+  elseif not is_awaited() then
+    ask(AUTOMATIC)
   end
 end
 
@@ -233,6 +284,7 @@ end
 function M.look_again()
   vim.schedule(function()
     seen = nil
+    cancel() -- what it was asked under may hold no longer
     moved()
   end)
 end
@@ -294,7 +346,7 @@ function M.accept(part)
   local item = it.items[it.index]
   local rest = item.text:sub(it.n_typed + 1)
   local text = insertion.piece(rest, part)
-  insertion.put(text, it.after:sub(1, item.n_replaced))
+  insertion.put(text, it.place.after:sub(1, item.n_replaced))
   if text == rest then
     hide()
     server.taken(item.command)
@@ -309,15 +361,9 @@ function M.cycle(step)
   if not it then
     return
   end
-  if #it.items > 1 then
-    for n = 1, #it.items do
-      local index = (it.index - 1 + step * n) % #it.items + 1
-      local typed = n_typed(it, it.items[index])
-      if typed and typed < #it.items[index].text then
-        it.index, it.n_typed = index, typed
-        return draw(it)
-      end
-    end
+  local other = vim.tbl_extend('force', it, { index = (it.index - 1 + step) % #it.items + 1 })
+  if #it.items > 1 and show(other) then
+    return
   end
   local here = vim.deepcopy(it.items[it.index])
   here.text = here.text:sub(it.n_typed + 1)
