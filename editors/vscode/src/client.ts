@@ -19,6 +19,8 @@ import {
 import { GhostText } from "./ghost";
 import { SECTION, showsGhostText } from "./settings";
 
+export { State } from "vscode-languageclient/node";
+
 // The server's commands are not among them: the editor's own have their names, and ask first, or show the answer.
 const SPOKEN = new Set([
   "textDocument/completion",

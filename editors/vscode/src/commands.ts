@@ -16,6 +16,7 @@ import {
   ProgressLocation,
   Range,
   Selection,
+  UIKind,
   Uri,
   commands,
   env,
@@ -28,6 +29,7 @@ import { allOff, isOn, onAgain, switched, type Enabling } from "./enabling";
 import { page } from "./statistics";
 import type { Answer, Server } from "./server";
 import * as settings from "./settings";
+import type { Step } from "./situation";
 import { TAUGHT, showMenu } from "./status";
 
 const LOOK_MS = 300; // between two looks at how far reading has come
@@ -95,11 +97,19 @@ async function toggle(context: ExtensionContext): Promise<void> {
 
 async function whyNoSuggestion(server: Server): Promise<void> {
   const { explanation, reason } = await server.order("whyNoSuggestion", window.activeTextEditor?.document.uri.toString() ?? "");
-  const why = typeof explanation === "string" ? explanation : "nobody knows";
-  const step = reason === "off" ? "Turn On" : reason === "no-daemon" ? "Show Log" : undefined;
-  const chosen = await window.showInformationMessage(`Afterword: ${why}.`, ...(step ? [step] : []));
-  if (chosen) await run(chosen === "Turn On" ? "afterword.toggle" : "afterword.showLog");
+  const why = typeof explanation === "string" ? explanation.replace(/\.$/, "") : "nobody knows";
+  const step = REMEDIES[String(reason)];
+  const chosen = await window.showInformationMessage(`Afterword: ${why}.`, ...(step ? [step.label] : []));
+  if (chosen && step) await run(step.command);
 }
+
+// What can be done about a reason, by the server's word for it.
+const REMEDIES: Readonly<Record<string, Step>> = {
+  off: { label: "Turn On", command: "afterword.toggle" },
+  language: { label: "Turn On", command: "afterword.toggleLanguage" },
+  config: { label: "Open Settings File", command: "afterword.settings" },
+  "no-daemon": { label: "Show Log", command: "afterword.showLog" },
+};
 
 /** A file that is on no disk, in which something comes before anything was learned. */
 async function practise(): Promise<void> {
@@ -205,11 +215,17 @@ async function report(server: Server): Promise<void> {
   try {
     const { stdout } = await promisify(execFile)(trainer, ["report"]);
     const path = /\S.*\.html/.exec(stdout)?.[0];
-    if (path) await env.openExternal(Uri.file(path));
+    if (path) await open(path);
   } catch (error) {
     const { stderr } = error as { stderr?: string };
     throw new Error(stderr?.trim().split("\n")[0] ?? `${trainer} could not be run`, { cause: error });
   }
+}
+
+async function open(page: string): Promise<void> {
+  // An editor that is a page itself would leave for a file, or be stopped half-way.
+  if (env.uiKind === UIKind.Web) await window.showInformationMessage(`Afterword: open this page in a browser: ${page}`);
+  else await env.openExternal(Uri.file(page));
 }
 
 // -- pages -------------------------------------------------------------------------------------

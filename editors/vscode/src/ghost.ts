@@ -17,8 +17,12 @@ interface Offer extends Offered {
 
 type Provide = NonNullable<Middleware["provideInlineCompletionItems"]>;
 
+const READING_MS = 60; // that the server may take to read after a jump; it answers "nothing" before
+const MOST_AGAIN = 3;
+
 export class GhostText {
   private shown: Answered<Offer> | undefined;
+  private last: Place | undefined; // that was answered
 
   /** Ask at the next key, whatever is typed: another answer may be due. */
   forget(): void {
@@ -30,11 +34,25 @@ export class GhostText {
     const isTyping = context.triggerKind === InlineCompletionTriggerKind.Automatic && !context.selectedCompletionInfo;
     const left = isTyping && this.shown && along(this.shown, here);
     if (left) return left.map((offer) => item(offer, here.line));
-    const answer = (await next(document, position, context, token)) ?? [];
-    const items = Array.isArray(answer) ? answer : answer.items;
+    const ask = async (): Promise<InlineCompletionItem[]> => {
+      const answer = (await next(document, position, context, token)) ?? [];
+      return Array.isArray(answer) ? answer : answer.items;
+    };
+    let items = await ask();
+    // Who rests after the first word there is to see it as well: the editor asks at keys alone.
+    for (let n = 0; n < MOST_AGAIN && !items.length && isTyping && this.isJump(here); n++) {
+      await new Promise((resolve) => setTimeout(resolve, READING_MS));
+      if (token.isCancellationRequested) return [];
+      items = await ask();
+    }
+    if (!token.isCancellationRequested) this.last = here;
     if (!token.isCancellationRequested) this.shown = isTyping ? { ...here, offers: items.flatMap(offered) } : undefined;
     return items;
   };
+
+  private isJump({ document, line }: Place): boolean {
+    return this.last?.document !== document || Math.abs(this.last.line - line) > 1;
+  }
 }
 
 function place(document: TextDocument, position: Position): Place {

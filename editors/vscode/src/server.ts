@@ -6,8 +6,9 @@
 
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { type Disposable, type LogOutputChannel, EventEmitter, workspace } from "vscode";
+import { type Disposable, type LogOutputChannel, EventEmitter, window, workspace } from "vscode";
 import type { Client } from "./client";
+import { isOn } from "./enabling";
 import { type Disk, PROGRAM, find } from "./finding";
 import * as settings from "./settings";
 import { type Situation, situation, told } from "./situation";
@@ -70,8 +71,10 @@ export class Server implements Disposable {
 
   /** Find out how it is with a document, which somebody looks at by now. */
   async look(uri: string): Promise<void> {
+    const client = this.client;
     try {
-      this.say(told(await this.order("status", uri)));
+      const status = told(await this.order("status", uri));
+      if (this.client === client) this.say(status);
     } catch {
       // It ends just now, which is said by whoever sees it end.
     }
@@ -103,11 +106,16 @@ export class Server implements Disposable {
     this.say(situation("starting"));
     await new Promise(setImmediate); // the editor has other extensions to start
     // Most of the bundle is only read here; where there is no server, never.
-    const { Client } = await import("./client");
+    const { Client, State } = await import("./client");
     const client = new Client(program, homedir(), this.log, () => {
       if (this.client === client) this.say(situation("stopped", "The language server ended again and again."));
     });
     this.client = client;
+    client.onDidChangeState(({ newState }) => {
+      if (this.client !== client) return;
+      if (newState === State.Starting) this.say(situation("starting")); // after a crash as well
+      if (newState === State.Running) void this.greet();
+    });
     client.onNotification("afterword/status", (status: unknown) => {
       client.ghostText.forget(); // another model may serve, or it is off
       if (this.client === client) this.say(told(status));
@@ -118,6 +126,17 @@ export class Server implements Disposable {
       this.log.error(`${program} could not be started: ${String(error)}`);
       if (this.client === client) this.say(situation("stopped", "The language server could not be started."));
     }
+  }
+
+  /** The server looks for its daemon once a document is open; where none is, it would be starting for ever. */
+  private async greet(): Promise<void> {
+    if (window.activeTextEditor || !isOn(settings.enabling(), "")) return;
+    try {
+      await this.order("statistics");
+    } catch {
+      // What is wrong it says when it is looked at.
+    }
+    await this.look("");
   }
 
   private say(now: Situation): void {

@@ -4,7 +4,7 @@ import { type Surroundings, find, places } from "../src/finding";
 
 const WHERE: Surroundings = {
   setting: "",
-  folders: ["/work/book"],
+  folders: ["/srv/book"],
   home: "/home/me",
   environment: { PATH: "/usr/bin:relative:/opt/bin" },
   platform: "linux",
@@ -18,14 +18,14 @@ function found(where: Partial<Surroundings>, files: Record<string, string>): str
 
 test("the workspace's comes first, then the one that installed the extension, then PATH, then the tool folders", () => {
   const files: Record<string, string> = {
-    "/work/book/.venv/bin/afterword-lsp": "",
+    "/srv/book/.venv/bin/afterword-lsp": "",
     [NOTE]: "/srv/afterword/bin/afterword-lsp\n",
     "/srv/afterword/bin/afterword-lsp": "",
     "/opt/bin/afterword-lsp": "",
     "/home/me/.local/bin/afterword-lsp": "",
   };
   for (const expected of [
-    "/work/book/.venv/bin/afterword-lsp",
+    "/srv/book/.venv/bin/afterword-lsp",
     "/srv/afterword/bin/afterword-lsp",
     "/opt/bin/afterword-lsp",
     "/home/me/.local/bin/afterword-lsp",
@@ -45,7 +45,7 @@ test("a setting that names a program is the only place, and ~ is the home", () =
 test("nothing is run from a workspace that is not trusted, nor by a relative path", () => {
   const all = places({ ...WHERE, folders: [] }, { isProgram: () => true, read: () => "./afterword-lsp" });
   assert.ok(all.length > 5);
-  assert.ok(all.every((path) => path.startsWith("/") && !path.startsWith("/work/")));
+  assert.ok(all.every((path) => path.startsWith("/") && !path.startsWith("/srv/")));
 });
 
 test("AFTERWORD_HOME and macOS keep the note elsewhere", () => {

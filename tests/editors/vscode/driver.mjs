@@ -54,8 +54,8 @@ const operations = {
     });
     return await handle.jsonValue();
   },
-  async screenshot({ page, path, clip }) {
-    await pages[page].screenshot({ path, ...(clip ? { clip } : {}) });
+  async screenshot({ page, path }) {
+    await pages[page].screenshot({ path, caret: "initial" });
   },
   async close({ page }) {
     await pages[page].close();

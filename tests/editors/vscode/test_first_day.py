@@ -49,6 +49,17 @@ def test_it_learns_the_workspace_from_the_editor(new: Editor) -> None:
     assert window.notifications == []
 
 
+def test_without_a_model_it_says_what_to_do(make_home: Callable[[Which], Home], vsix: Path) -> None:
+    """In the status item, and nowhere else; doing it is the first entry of its menu."""
+    with editing(make_home("none"), vsix) as editor:
+        window = editor.window(editor.home.file("none.md"))
+        window.until_status("there is no model yet")
+        window.click_status()
+        window.until_text("Learn this workspace", ".quick-input-widget")
+        window.press("Escape")
+        assert window.notifications == []
+
+
 def test_without_the_language_server_it_says_what_to_do(home: Home, vsix: Path) -> None:
     """Once in a message; the status item says it for as long as it is so."""
     with editing(home, vsix, has_server=False) as editor:
@@ -68,7 +79,8 @@ def test_without_the_language_server_it_says_what_to_do(home: Home, vsix: Path) 
 
 def test_a_path_that_leads_nowhere_is_named(home: Home, vsix: Path) -> None:
     """Rather than another program being run."""
-    with editing(home, vsix, **{"afterword.path": "/nowhere/afterword-lsp"}) as editor:
+    path = {"afterword.path": "/nowhere/afterword-lsp"}
+    with editing(home, vsix, of_machine=path) as editor:
         window = editor.window(home.file("lost.md"))
         window.until_status("/nowhere/afterword-lsp, which the setting afterword.path names")
         assert home.servers() == []

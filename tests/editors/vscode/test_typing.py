@@ -85,6 +85,20 @@ def test_a_word_is_taken_and_the_rest_stays(desk: Window) -> None:
     until(lambda: accepted(home) == before + 1, "the acceptance in the statistics")
 
 
+def test_the_editor_tells_what_is_taken(desk: Window) -> None:
+    """One character could have been typed as well: of the text alone it would not be known."""
+    home = desk.editor.home
+    before = accepted(home)
+    desk.open(home.file("told.md"))
+    desk.type(HALF)
+    desk.until_ghost(REST)
+    desk.type(REST[:-1])
+    desk.until_ghost(REST[-1])
+    desk.press("Tab")
+    desk.until_lines([f"{HALF}{REST}"])
+    until(lambda: accepted(home) == before + 1, "the acceptance in the statistics")
+
+
 def test_undo_takes_it_back(desk: Window) -> None:
     """In one step, and what was typed stays."""
     desk.open(desk.editor.home.file("undo.md"))

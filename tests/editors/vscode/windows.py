@@ -114,7 +114,9 @@ class Editor:
         settings: dict[str, Any],
         *,
         has_server: bool = True,
+        of_machine: Mapping[str, Any] | None = None,
     ) -> None:
+        """`of_machine` are settings of the kind that a remote window takes from there alone."""
         self.home = home
         if has_server:
             self.install_server()
@@ -124,6 +126,9 @@ class Editor:
         self.settings_file = self.data / "User" / "settings.json"
         self.settings_file.parent.mkdir(parents=True)
         self.settings_file.write_text(json.dumps(QUIET | settings), encoding="utf-8")
+        of_machine_file = self.data / "Machine" / "settings.json"
+        of_machine_file.parent.mkdir()
+        of_machine_file.write_text(json.dumps(of_machine or {}), encoding="utf-8")
         installed = home.run(
             node(), entry(), *self._folders(), "--install-extension", vsix, variables=_NO_GALLERY
         )
@@ -217,7 +222,7 @@ class Window:
     def open(self, file: Path) -> "Window":
         """Another file, by its path, with the cursor at its end."""
         self.press("Control+p")
-        self.wait("() => document.querySelector('.quick-input-widget input')", "the list of files")
+        self.wait(_IS_ASKING, "the list of files")
         self.do("insert", text=str(file))
         entry = "(name) => document.querySelector('.quick-input-list .monaco-list-row')"
         self.wait(f"{entry}?.ariaLabel?.startsWith(name)", f"{file.name} in the list", file.name)
@@ -281,7 +286,7 @@ class Window:
     def command(self, title: str) -> None:
         """By the palette, as one types it."""
         self.press("F1")
-        self.wait("() => document.querySelector('.quick-input-widget input')", "the palette")
+        self.wait(_IS_ASKING, "the palette")
         self.type(title)
         self.wait(
             "(title) => [...document.querySelectorAll('.quick-input-list .monaco-list-row')][0]"
@@ -303,12 +308,21 @@ class Window:
         """Press a button of a dialog or of a message."""
         self.do("click", selector=f'.monaco-button:has-text("{button}")', timeout=_PATIENCE_MS)
 
-    def picture(self, name: str, **clip: int) -> Path:
-        """A screenshot, beside the extension's README if AFTERWORD_PICTURES is set."""
-        folder = PICTURES if os.environ.get("AFTERWORD_PICTURES") else self.editor.home.user
-        path = folder / name
-        self.do("screenshot", path=str(path), clip=clip or None)
-        assert path.stat().st_size > 1000
+    def picture(self, name: str) -> Path:
+        """A screenshot, once nothing moves; for the README if it has none, or one is asked for."""
+        path, seen = self.editor.home.user / name, b""
+
+        def is_still() -> bool:
+            nonlocal seen
+            before = seen
+            self.do("screenshot", path=str(path))
+            seen = path.read_bytes()
+            return seen == before and not self.see(_MOVES)
+
+        until(is_still, "a screen on which nothing moves")
+        kept = PICTURES / name
+        if os.environ.get("AFTERWORD_PICTURES") or not kept.exists():
+            shutil.copyfile(path, kept)
         return path
 
     # -- what is seen in it --------------------------------------------------------------------
@@ -420,6 +434,10 @@ class Window:
             part,
         )
 
+    def page_text(self, part: str) -> str:
+        """The text of a page that the editor shows, such as a preview; "" if none has this part."""
+        return str(self.see(_PAGE, part))
+
     def close(self) -> None:
         """As one closes a tab of the browser."""
         self.do("close")
@@ -427,10 +445,15 @@ class Window:
 
 @contextmanager
 def editing(
-    home: Home, vsix: Path, *, has_server: bool = True, **settings: Any
+    home: Home,
+    vsix: Path,
+    *,
+    has_server: bool = True,
+    of_machine: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Iterator[Editor]:
     """VS Code in a home, until the block ends."""
-    editor = Editor(home, vsix, settings, has_server=has_server)
+    editor = Editor(home, vsix, settings, has_server=has_server, of_machine=of_machine)
     try:
         yield editor
     finally:
@@ -452,6 +475,17 @@ _LINES = (
     " const copy = line.cloneNode(true);"
     " copy.querySelectorAll('[class*=\"ghost-text\"]').forEach((one) => one.remove());"
     f" return copy.textContent.{_PLAIN}; }})"
+)
+_IS_ASKING = "() => document.activeElement?.closest('.quick-input-widget')"
+# Pages are in a frame of a frame.
+_PAGE = (
+    "(part) => [...document.querySelectorAll('iframe.webview')].map((frame) =>"
+    " frame.contentDocument?.querySelector('#active-frame')?.contentDocument?.body?.innerText)"
+    ".find((text) => text?.includes(part)) ?? ''"
+)
+_MOVES = (
+    "() => document.getAnimations().some((one) => one.playState === 'running'"
+    " && Number.isFinite(one.effect?.getComputedTiming().endTime))"
 )
 _STATUS = (
     "() => { const item = document.getElementById('afterword.afterword.afterword.status');"
