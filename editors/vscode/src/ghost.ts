@@ -10,6 +10,7 @@ import {
 } from "vscode";
 import type { Middleware } from "vscode-languageclient/node";
 import { type Answered, type Offered, type Place, along } from "./along";
+import { isAutomatic } from "./settings";
 
 interface Offer extends Offered {
   readonly command: Command | undefined; // to be run once it is taken
@@ -39,14 +40,16 @@ export class GhostText {
       return Array.isArray(answer) ? answer : answer.items;
     };
     let items = await ask();
+    const isReading = isTyping && this.isJump(here) && isAutomatic(document);
     // Who rests after the first word there is to see it as well: the editor asks at keys alone.
-    for (let n = 0; n < MOST_AGAIN && !items.length && isTyping && this.isJump(here); n++) {
+    for (let n = 0; n < MOST_AGAIN && !items.length && isReading; n++) {
       await new Promise((resolve) => setTimeout(resolve, READING_MS));
       if (token.isCancellationRequested) return [];
       items = await ask();
     }
-    if (!token.isCancellationRequested) this.last = here;
-    if (!token.isCancellationRequested) this.shown = isTyping ? { ...here, offers: items.flatMap(offered) } : undefined;
+    if (token.isCancellationRequested) return items;
+    this.last = here;
+    this.shown = isTyping ? { ...here, offers: items.flatMap(offered) } : undefined;
     return items;
   };
 

@@ -1,7 +1,7 @@
 /** The settings that the extension itself looks at; the server asks for all of them. */
 
 import { type TextDocument, ConfigurationTarget, workspace } from "vscode";
-import { type Enabling } from "./enabling";
+import { type Enabling, isOn } from "./enabling";
 
 export const SECTION = "afterword";
 
@@ -11,6 +11,11 @@ export function path(): string {
 
 export function enabling(): Enabling {
   return workspace.getConfiguration(SECTION).get<Enabling>("enable", {});
+}
+
+/** Whether suggestions are to come as one types there. */
+export function isAutomatic({ languageId }: TextDocument): boolean {
+  return isOn(enabling(), languageId) && workspace.getConfiguration(SECTION).get("trigger") !== "manual";
 }
 
 /** Write it where the user has written it before: a folder's settings stay a folder's. */

@@ -99,6 +99,16 @@ def test_the_editor_tells_what_is_taken(desk: Window) -> None:
     until(lambda: accepted(home) == before + 1, "the acceptance in the statistics")
 
 
+def test_it_comes_though_one_rests_after_the_first_word(desk: Window) -> None:
+    """In a file that was just opened, which has to be read first."""
+    for n in range(4):
+        desk.open(desk.editor.home.file(f"rest-{n}.md", "Something else.\n" * 300))
+        desk.type(HALF)
+        desk.until_ghost(REST)
+        desk.leave_file()
+    desk.open(desk.editor.home.file("rested.md"))
+
+
 def test_undo_takes_it_back(desk: Window) -> None:
     """In one step, and what was typed stays."""
     desk.open(desk.editor.home.file("undo.md"))
