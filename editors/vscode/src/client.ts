@@ -35,14 +35,21 @@ const SPOKEN = new Set([
 const MOST_CRASHES = 5; // within CRASHES_MS, until one has to ask for the next start
 const CRASHES_MS = 3 * 60 * 1000;
 
+/** Whoever has started a client. */
+export interface Owner {
+  /** It is not being ended, nor is another in its place. */
+  isWanted(): boolean;
+  /** The server has ended too often to be started once more. */
+  gaveUp(): void;
+}
+
 export class Client extends LanguageClient {
   readonly ghostText: GhostText;
 
-  /** `gaveUp` is called when the server has ended too often to be started once more. */
-  constructor(program: string, home: string, log: LogOutputChannel, gaveUp: () => void) {
+  constructor(program: string, home: string, log: LogOutputChannel, owner: Owner) {
     const run = { command: program, transport: TransportKind.stdio, options: { cwd: home } };
     const ghostText = new GhostText();
-    super(SECTION, "Afterword", run, clientOptions(log, ghostText, gaveUp));
+    super(SECTION, "Afterword", run, clientOptions(log, ghostText, owner));
     this.ghostText = ghostText;
   }
 
@@ -56,7 +63,7 @@ export class Client extends LanguageClient {
   }
 }
 
-function clientOptions(log: LogOutputChannel, ghostText: GhostText, gaveUp: () => void): LanguageClientOptions {
+function clientOptions(log: LogOutputChannel, ghostText: GhostText, owner: Owner): LanguageClientOptions {
   let crashes: number[] = [];
   return {
     documentSelector: documents(),
@@ -69,10 +76,12 @@ function clientOptions(log: LogOutputChannel, ghostText: GhostText, gaveUp: () =
     errorHandler: {
       error: () => ({ action: ErrorAction.Continue, handled: true }),
       closed: () => {
+        // A server that dies while it is being ended would otherwise be started once more, beside the next one.
+        if (!owner.isWanted()) return { action: CloseAction.DoNotRestart, handled: true };
         const now = Date.now();
         crashes = [...crashes.filter((when) => now - when < CRASHES_MS), now];
         if (crashes.length < MOST_CRASHES) return { action: CloseAction.Restart, handled: true };
-        gaveUp();
+        owner.gaveUp();
         return { action: CloseAction.DoNotRestart, handled: true };
       },
     },

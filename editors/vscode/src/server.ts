@@ -47,6 +47,7 @@ export class Server implements Disposable {
     this.isQueued = true;
     this.restarting = this.restarting.then(async () => {
       this.isQueued = false;
+      this.say(situation("starting")); // what was said last holds no longer
       await this.stop();
       await this.start();
     });
@@ -103,12 +104,14 @@ export class Server implements Disposable {
       this.say(situation("missing", named));
       return;
     }
-    this.say(situation("starting"));
     await new Promise(setImmediate); // the editor has other extensions to start
     // Most of the bundle is only read here; where there is no server, never.
     const { Client, State } = await import("./client");
-    const client = new Client(program, homedir(), this.log, () => {
-      if (this.client === client) this.say(situation("stopped", "The language server ended again and again."));
+    const client: Client = new Client(program, homedir(), this.log, {
+      isWanted: () => this.client === client,
+      gaveUp: () => {
+        this.say(situation("stopped", "The language server ended again and again."));
+      },
     });
     this.client = client;
     client.onDidChangeState(({ newState }) => {

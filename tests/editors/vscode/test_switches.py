@@ -1,8 +1,11 @@
 """What turns suggestions off and on, and what changes them: in the real VS Code."""
 
+from contextlib import suppress
+
+import psutil
 import pytest
 from afterword_daemon.protocol import Options
-from homes import BRIDGE, PHRASES, RIVER, until
+from homes import BRIDGE, RIVER, until
 from windows import POPUP, Window
 
 HALF, REST = RIVER[0], f"{RIVER[1]}."
@@ -125,36 +128,28 @@ def test_a_daemon_that_dies_is_no_reason_for_a_message(desk: Window) -> None:
     desk.until_ghost(REST)
     until((home.paths.data / "memory").exists, "the memory on disk")
     killed = home.kill_daemon()
-    lines = 0
-
-    def is_back() -> bool:
-        nonlocal lines
-        lines += 1
-        desk.press("Escape", "End", "Enter")
-        desk.type(BRIDGE[0])
-        return desk.soon_ghost() == f"{BRIDGE[1]}."
-
-    until(is_back, "suggestions from the next daemon")
+    lines = desk.until_back(BRIDGE[0], f"{BRIDGE[1]}.")
     assert home.pid() != killed
     assert desk.notifications == before
     assert desk.save().decode() == HALF + f"\n{BRIDGE[0]}" * lines
 
 
-def test_a_language_server_that_dies_is_started_anew(desk: Window) -> None:
-    """Without a message either."""
+@pytest.mark.parametrize("when", ["at work", "while it is restarted"])
+def test_a_language_server_that_dies_is_started_anew(desk: Window, when: str) -> None:
+    """Without a message either, and one alone, whenever it was killed."""
     home = desk.editor.home
     before = desk.notifications
-    desk.command("Afterword: Restart Language Server")
-    desk.until_status("Ready")
-    import psutil
-
+    desk.open(home.file("anew.md"))
+    desk.type(HALF)
+    desk.until_ghost(REST)
+    if when != "at work":
+        desk.command("Afterword: Restart Language Server")
     killed = home.servers()
     for pid in killed:
-        psutil.Process(pid).kill()
-    until(lambda: home.servers() and set(home.servers()).isdisjoint(killed), "another server")
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).kill()
+    until(lambda: set(home.servers()).isdisjoint(killed), "the server to be gone")
+    desk.until_back(BRIDGE[0], f"{BRIDGE[1]}.")
     desk.until_status("Ready")
-    desk.open(home.file("anew.md"))
-    half, rest = PHRASES[2]
-    desk.type(half)
-    desk.until_ghost(f"{rest}.")
+    assert len(home.servers()) == 1
     assert desk.notifications == before

@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -221,8 +221,7 @@ class Window:
 
     def open(self, file: Path) -> "Window":
         """Another file, by its path, with the cursor at its end."""
-        self.press("Control+p")
-        self.wait(_IS_ASKING, "the list of files")
+        self.ask_by("Control+p")
         self.do("insert", text=str(file))
         entry = "(name) => document.querySelector('.quick-input-list .monaco-list-row')"
         self.wait(f"{entry}?.ariaLabel?.startsWith(name)", f"{file.name} in the list", file.name)
@@ -231,6 +230,17 @@ class Window:
         self.wait(tab, f"a tab of {file.name}", file.name)
         self.file = file
         return self.focus()
+
+    def ask_by(self, key: str) -> None:
+        """Open the list that a key opens, with the cursor in its field."""
+
+        def is_asking() -> bool:
+            self.press(key)  # once more if it was lost: a window that is busy takes no keys
+            with suppress(AssertionError):
+                self.do("wait", script=_IS_ASKING, timeout=_MOMENT_MS)
+            return bool(self.see(_IS_ASKING))
+
+        until(is_asking, f"the list of {key}")
 
     def set(self, settings: Mapping[str, Any]) -> None:
         """Have these settings and no others, written as a user writes them."""
@@ -244,14 +254,27 @@ class Window:
         self.wait(tab, "a tab of the settings")
         self.focus()
         self.see("(text) => navigator.clipboard.writeText(text)", text)
-        self.press("Control+a", "Control+v")
-        until(lambda: json.dumps(mark)[1:-1] in "".join(self.lines), "the settings in the text")
-        self.press("Control+s")
-        file = self.editor.settings_file
-        until(lambda: file.read_text(encoding="utf-8") == text, "the settings on disk")
+
+        def is_pasted() -> bool:
+            self.press("Control+a", "Control+v")
+            return self.is_soon(lambda: json.dumps(mark)[1:-1] in "".join(self.lines))
+
+        def is_saved() -> bool:
+            self.press("Control+s")
+            file = self.editor.settings_file
+            return self.is_soon(lambda: file.read_text(encoding="utf-8") == text)
+
+        until(is_pasted, "the settings in the text")
+        until(is_saved, "the settings on disk")
         self.leave_file()
         if before:
             self.open(before)
+
+    def is_soon(self, condition: Callable[[], bool]) -> bool:
+        """Whether it holds within a moment."""
+        with suppress(AssertionError):
+            until(condition, "it", within_s=_MOMENT_MS / 1000)
+        return condition()
 
     def leave_file(self) -> None:
         """Close the file as it is on disk: what is in it is forgotten."""
@@ -285,8 +308,7 @@ class Window:
 
     def command(self, title: str) -> None:
         """By the palette, as one types it."""
-        self.press("F1")
-        self.wait(_IS_ASKING, "the palette")
+        self.ask_by("F1")
         self.type(title)
         self.wait(
             "(title) => [...document.querySelectorAll('.quick-input-list .monaco-list-row')][0]"
@@ -355,8 +377,25 @@ class Window:
     def soon_ghost(self) -> str:
         """The grey text, or "" if none comes within a moment."""
         with suppress(AssertionError):
-            self.do("wait", script=f"() => ({_GHOST})()", timeout=1000)
+            self.do("wait", script=f"() => ({_GHOST})()", timeout=_MOMENT_MS)
         return self.ghost
+
+    def until_back(self, half: str, rest: str) -> int:
+        """Type lines until one is gone on with as it was before; how many it took.
+
+        The editor asks for grey text at keys alone, and whoever answers may just begin to run.
+        """
+        lines = 0
+
+        def is_back() -> bool:
+            nonlocal lines
+            lines += 1
+            self.press("Escape", "End", "Enter")
+            self.type(half)
+            return self.soon_ghost() == rest
+
+        until(is_back, f"the grey text {rest!r} again")
+        return lines
 
     def record_ghost(self) -> None:
         """From now on, note each grey text that a frame shows."""
@@ -371,7 +410,9 @@ class Window:
     def recorded_ghost(self) -> list[str]:
         """Those that were noted, and no more from now on."""
         script = (
-            "() => { const seen = window.afterwordSeen; window.afterwordSeen = null; return seen; }"
+            f"() => {{ const now = ({_GHOST})(); const seen = window.afterwordSeen;"
+            " if (now !== seen.at(-1)) seen.push(now);"  # what the next frame would have noted
+            " window.afterwordSeen = null; return seen; }"
         )
         return list(self.see(script))
 
@@ -461,6 +502,7 @@ def editing(
 
 
 _PATIENCE_MS = 1000 * PATIENCE_S
+_MOMENT_MS = 2000
 _NO_GALLERY = {"EXTENSIONS_GALLERY": "{}"}
 # Blanks of the text are no-break spaces on the screen, and some are drawn as dots.
 _PLAIN = "replace(/[\\u00a0\\u00b7]/g, ' ')"
