@@ -1,7 +1,7 @@
-// Leaves out of the bundle what the language client has for other servers than ours: 446 KB become 246.
+// Leaves out of the bundle what the language client has for other servers than ours: 446 KB become 242.
 //
 // It is CommonJS, of which a bundler keeps everything that is named somewhere; and the client names every feature that
-// the protocol has. Ours registers six of them (`src/client.ts`), and the others are never looked at.
+// the protocol has. Ours registers eight of them (`src/client.ts`), and the others are never looked at.
 import { readFileSync } from "node:fs";
 
 const FEATURES =
@@ -13,9 +13,13 @@ const MESSAGES =
   "callHierarchy|colorProvider|declaration|diagnostic|fileOperations|foldingRange|implementation|inlayHint|" +
   "inlineValue|linkedEditingRange|moniker|notebook|selectionRange|semanticTokens|textDocumentContent|" +
   "typeDefinition|typeHierarchy";
+const ITEMS = "CallHierarchyItem|CodeAction|CodeLens|Diagnostic|DocumentLink|InlayHint|TypeHierarchyItem|WorkspaceSymbol";
 const UNUSED = new RegExp(
-  `vscode-languageclient/lib/common/(${FEATURES})\\.js$` +
+  `vscode-languageclient/lib/common/(${FEATURES}|protocol(${ITEMS}))\\.js$` +
     `|vscode-languageserver-protocol/lib/common/protocol\\.(${MESSAGES})\\.js$` +
+    "|vscode-jsonrpc/lib/common/sharedArrayCancellation\\.js$" +
+    // For documents of which it tells the server late; of ours it tells at once.
+    "|vscode-languageserver-textdocument/lib/esm/main\\.js$" +
     // The client asks it whether the editor is new enough, which the editor has asked package.json before.
     "|semver/functions/(parse|satisfies)\\.js$",
 );

@@ -1,7 +1,8 @@
 /**
  * The language client, cut to what `afterword-lsp` speaks.
  *
- * Nothing that goes wrong in it opens a message: the status item says it, and the log.
+ * Nothing that goes wrong in it opens a message: the status item says it, and the log. The server's own messages, that
+ * a setting is of no use, are shown.
  */
 
 import { type LogOutputChannel, ExtensionKind, env, extensions } from "vscode";

@@ -127,7 +127,7 @@ Go on writing below. What Afterword expects is grey:
 
 - **Tab** takes it, **Ctrl+→** (macOS: **Cmd+→**) takes one word of it
 - **Esc** sends it away, and so does typing something else
-- **Alt+]** and **Alt+[** show others; **Alt+\\\\** asks for one
+- **Alt+]** and **Alt+[** show others; \`Alt+\\\` asks for one
 
 Dear friend,
 

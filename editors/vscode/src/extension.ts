@@ -4,6 +4,7 @@ import { type ExtensionContext, commands, window, workspace } from "vscode";
 import { registerCommands } from "./commands";
 import { Server } from "./server";
 import { showStatus } from "./status";
+import { followUnanswered } from "./unanswered";
 
 const TOLD = "wasToldMissing"; // the name of a note in the extension's storage
 
@@ -17,6 +18,7 @@ export function activate(context: ExtensionContext): void {
   showStatus(context, ours);
   const restart = (): void => void ours.restart();
   context.subscriptions.push(
+    followUnanswered(ours),
     ours.onDidChange(({ state }) => {
       if (state === "missing") void tellOnce(context);
     }),

@@ -70,6 +70,11 @@ export class Server implements Disposable {
     this.client?.ghostText.forget();
   }
 
+  /** Have the editor ask for where the cursor is, as after a key. */
+  async askHere(): Promise<void> {
+    await this.client?.ghostText.askHere();
+  }
+
   /** Find out how it is with a document, which somebody looks at by now. */
   async look(uri: string): Promise<void> {
     const client = this.client;

@@ -76,7 +76,7 @@ export function told(status: unknown): Situation {
 
 export function face(now: Situation, here: Here): Face {
   const found = faceOf(now, here);
-  if (!here.isInMenu || !SUGGESTS.has(now.state) || !here.isOn) return found;
+  if (!here.isInMenu || !suggests(now) || !here.isOn) return found;
   const menu = "Inline suggestions are off in this editor (editor.inlineSuggest.enabled), so they come in the menu.";
   return { ...found, sentence: `${found.sentence} ${menu}` };
 }
@@ -86,12 +86,17 @@ export function percent(now: Situation): string {
   return now.progress === undefined ? "" : `${Math.round(100 * now.progress)} %`;
 }
 
+/** Whether suggestions can come. */
+export function suggests({ state }: Situation): boolean {
+  return SUGGESTS.has(state);
+}
+
 const SUGGESTS: ReadonlySet<State> = new Set(["ready", "learning", "forgetting", "paused", "degraded"]);
 const TEACH: Step = { label: "Learn this workspace", command: "afterword.learnWorkspace" };
 const RESTART: Step = { label: "Restart", command: "afterword.restart" };
 
 function faceOf(now: Situation, here: Here): Face {
-  if ((SUGGESTS.has(now.state) || now.state === "off-here") && !here.isOn) return faceWhenOff(here);
+  if ((suggests(now) || now.state === "off-here") && !here.isOn) return faceWhenOff(here);
   switch (now.state) {
     case "missing":
       return {

@@ -44,3 +44,10 @@ test("an offer that begins before the cursor loses what stands there as well", (
   const found = along(answered, { document: "a", line: 3, left: "The riv", right: ")" });
   assert.deepEqual(found, [{ text: "er rose.", start: 7, end: 7 }]);
 });
+
+test("columns are counted as the editor does, in UTF-16", () => {
+  const answered = { ...ANSWERED, left: "🎉 The ri", offers: [{ text: "ver 🌹.", start: 9, end: 9 }] };
+  const now = { document: "a", line: 3, right: ")" };
+  assert.deepEqual(along(answered, { ...now, left: "🎉 The riv" }), [{ text: "er 🌹.", start: 10, end: 10 }]);
+  assert.deepEqual(along(answered, { ...now, left: "🎉 The river 🌹" }), [{ text: ".", start: 15, end: 15 }]);
+});

@@ -1,13 +1,16 @@
 // A browser that obeys: one JSON object per line on standard input, one answer per line on standard output.
 //
-// Knows pages, keys and the DOM; knows nothing of VS Code. `windows.py` speaks with it. Its argument is the folder in
-// which playwright-core is installed.
+// Knows pages, keys and the DOM; knows nothing of VS Code. `windows.py` speaks with it. Its arguments are the folder in
+// which playwright-core is installed, the browser, and for how many milliseconds to be patient with a page.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
-const { chromium } = createRequire(`${process.argv[2]}/`)("playwright-core");
+const [folder, executablePath, patience] = process.argv.slice(2);
+const timeout = Number(patience);
+const { chromium } = createRequire(`${folder}/`)("playwright-core");
 const browser = await chromium.launch({
-  executablePath: process.argv[3],
+  executablePath,
+  timeout,
   args: [
     "--no-sandbox",
     "--disable-gpu",
@@ -20,13 +23,14 @@ const browser = await chromium.launch({
 });
 // One for all windows: what the editor keeps of a user is kept in it.
 const context = await browser.newContext({ permissions: ["clipboard-read", "clipboard-write"] });
+context.setDefaultTimeout(timeout);
 const pages = [];
 
 const operations = {
   async open({ url, width, height }) {
     const page = await context.newPage();
     await page.setViewportSize({ width, height });
-    await page.goto(url, { waitUntil: "domcontentloaded" });
+    await page.goto(url, { waitUntil: "commit" }); // what comes then is waited for by whoever needs it
     return pages.push(page) - 1;
   },
   async type({ page, text, delay }) {

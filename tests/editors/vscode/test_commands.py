@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from homes import MODEL, PHRASES, RIVER, until
-from windows import Window
+from homes import MODEL, PHRASES, RIVER
+from windows import Window, until
 
+TRAINS_S = 300.0  # a trainer starts, which on a busy machine takes more than a minute
 GARDEN = ("The best thing about the garden is ", "that it goes on without us")
 
 
@@ -97,7 +98,7 @@ def test_a_file_is_forgotten_when_it_is_meant(desk: Window) -> None:
     desk.command("Afterword: Forget This File")
     desk.until_text("Forget garden.md?", ".monaco-dialog-box")
     desk.answer("Forget")
-    desk.until_notified("garden.md: ")
+    desk.until_notified("garden.md: ", TRAINS_S)
     assert garden.read_bytes() == before
     desk.leave_file()
     desk.open(home.file("after.md"))

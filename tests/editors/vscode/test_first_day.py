@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from homes import RIVER, Home, Which, until
+from homes import RIVER, Home, Which
 from household import text_of
-from windows import Editor, editing
+from windows import Editor, editing, until
 
 REST = f"{RIVER[1]}."
 MANY = 150  # files, which take long enough to read that one sees it

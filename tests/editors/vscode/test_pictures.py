@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from afterword_trainer.paths import SHIPPED_BASE
-from homes import Home, furnished, until
-from windows import PICTURES, Editor, Window, editing
+from homes import Home, furnished
+from windows import PICTURES, Editor, Window, editing, until
 
 MOST_BYTES = 100_000
 NOTE = """# The garden

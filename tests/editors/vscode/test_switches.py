@@ -5,8 +5,8 @@ from contextlib import suppress
 import psutil
 import pytest
 from afterword_daemon.protocol import Options
-from homes import BRIDGE, RIVER, until
-from windows import POPUP, Window
+from homes import BRIDGE, RIVER
+from windows import POPUP, Window, until
 
 HALF, REST = RIVER[0], f"{RIVER[1]}."
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
-from homes import BRIDGE, RIVER, Home, until
-from windows import POPUP, Window
+from homes import BRIDGE, RIVER, Home
+from windows import POPUP, Window, until
 
 HALF, REST = RIVER[0], f"{RIVER[1]}."
 
@@ -122,14 +122,15 @@ def test_undo_takes_it_back(desk: Window) -> None:
 
 def test_where_nothing_is_shown_tab_is_a_tab(desk: Window) -> None:
     """And Ctrl+Right goes a word further."""
-    desk.open(desk.editor.home.file("tab.md"))
-    desk.type("xq")
-    assert desk.ghost == ""
+    home = desk.editor.home
+    assert [home.suggestion(text) for text in ("7", "77")] == ["", ""]  # nor will it be later
+    desk.open(home.file("tab.md"))
+    desk.type("77")
     desk.press("Tab")
-    assert desk.save() == b"xq  "
+    assert desk.save() == b"77  "
     desk.press("Home", "Control+ArrowRight")
     desk.type("!")
-    assert desk.save() == b"xq!  "
+    assert desk.save() == b"77!  "
 
 
 def test_an_open_menu_keeps_its_keys(desk: Window) -> None:
@@ -192,6 +193,8 @@ def test_it_lands_where_it_was_shown(
     desk.press(*keys)
     desk.type(typed)
     desk.until_ghost(REST)
+    desk.type(REST[0])  # where the rest of it belongs the extension finds by itself
+    desk.until_ghost(REST[1:])
     desk.press("Tab")
     assert desk.save().decode() == after
 

@@ -11,12 +11,14 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
-from homes import PATIENCE_S, ROOT, Home, tool, until
+import homes
+from homes import ROOT, Home, tool
 
 EXTENSION = ROOT / "editors" / "vscode"
 PICTURES = EXTENSION / "pictures"
@@ -38,6 +40,9 @@ QUIET: dict[str, Any] = {
     "workbench.tips.enabled": False,
     "workbench.welcomePage.walkthroughs.openOnInstall": False,
 }
+# A browser without a graphics card opens the editor in seconds, on a busy machine in minutes.
+PATIENCE_S = 180.0
+until = partial(homes.until, within_s=PATIENCE_S)
 GHOST = '[class*="ghost-text"]'
 POPUP = ".suggest-widget.visible .monaco-list-row"
 STATUS = '[id="afterword.afterword.afterword.status"]'
@@ -80,9 +85,8 @@ class Browser:
         driver = tool("vscode/driver", "VS Code")
         chromium = tool("chromium", "Chromium")
         script = Path(__file__).with_name("driver.mjs")
-        self.process = home.start(
-            node(), script, driver, chromium, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        command = (node(), script, driver, chromium, str(_PATIENCE_MS))
+        self.process = home.start(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def do(self, operation: str, **given: Any) -> Any:
         """One operation of `driver.mjs`. Fails with what it says."""
@@ -167,12 +171,21 @@ class Editor:
         found: dict[str, Any] = json.loads(self.settings_file.read_text(encoding="utf-8"))
         return found
 
-    def install_server(self) -> None:
-        """Where pipx and uv put tools: code-server takes PATH from a login shell of its own."""
+    def install_server(self, gate: Path | None = None) -> None:
+        """Where pipx and uv put tools: code-server takes PATH from a login shell of its own.
+
+        With a gate the server begins to run once there is that file.
+        """
         programs = self.home.user / ".local" / "bin"
         programs.mkdir(parents=True)
         for name in ("afterword-lsp", "trainer"):
             (programs / name).symlink_to(self.home.server.with_name(name))
+        if gate:
+            slow = programs / "afterword-lsp"
+            slow.unlink()
+            wait = f"until [ -e '{gate}' ]; do sleep 0.05; done"
+            slow.write_text(f"#!/bin/sh\n{wait}\nexec '{self.home.server}' \"$@\"\n")
+            slow.chmod(0o700)
 
     def window(
         self,
@@ -353,11 +366,13 @@ class Window:
         """What a function in the page gives."""
         return self.do("evaluate", script=script, argument=argument)
 
-    def wait(self, script: str, what: str, argument: Any = None) -> Any:
+    def wait(
+        self, script: str, what: str, argument: Any = None, within_s: float = PATIENCE_S
+    ) -> Any:
         """Until a function in the page gives something; what."""
         found = f"(given) => {{ const found = ({script})(given); return found ? [1] : 0; }}"
         try:
-            self.do("wait", script=found, argument=argument, timeout=_PATIENCE_MS)
+            self.do("wait", script=found, argument=argument, timeout=1000 * within_s)
         except AssertionError as error:
             with suppress(AssertionError):
                 self.do("screenshot", path=str(self.editor.home.user / "failed.png"))
@@ -372,7 +387,11 @@ class Window:
 
     def until_ghost(self, text: str) -> None:
         """Wait until this is the grey text; "" for none."""
-        self.wait(f"(text) => ({_GHOST})() === text", f"the grey text {text!r}", text)
+        try:
+            self.wait(f"(text) => ({_GHOST})() === text", f"the grey text {text!r}", text)
+        except AssertionError as error:
+            why = self.editor.home.status()
+            raise AssertionError(f"{error}; it is {self.ghost!r}, {self.status!r}, {why}") from None
 
     def soon_ghost(self) -> str:
         """The grey text, or "" if none comes within a moment."""
@@ -466,13 +485,14 @@ class Window:
         script = "([part, where]) => document.querySelector(where)?.textContent.includes(part)"
         self.wait(script, f"{part!r} on the screen", [part, where])
 
-    def until_notified(self, part: str) -> None:
+    def until_notified(self, part: str, within_s: float = PATIENCE_S) -> None:
         """Wait until a message says this."""
         self.wait(
             "(part) => [...document.querySelectorAll('.notification-list-item-message')]"
             ".some((one) => one.textContent.includes(part))",
             f"a message {part!r}",
             part,
+            within_s,
         )
 
     def page_text(self, part: str) -> str:
