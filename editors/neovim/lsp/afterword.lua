@@ -13,7 +13,7 @@ return {
       end,
     })
     local how = config and { cwd = config.cmd_cwd, env = config.cmd_env } or nil
-    return server.patient(vim.lsp.rpc.start(server.command() or { 'afterword-lsp' }, ours, how))
+    return vim.lsp.rpc.start(server.command() or { 'afterword-lsp' }, ours, how)
   end,
   root_markers = { '.git', '.hg' },
   capabilities = {
@@ -22,9 +22,6 @@ return {
     -- We draw ghost text, also where Neovim does not know it yet.
     textDocument = { inlineCompletion = { dynamicRegistration = false } },
   },
-  -- A request sends what was typed before it at once. This is for the keys that need none, and
-  -- short enough that the server sees them one by one.
-  flags = { debounce_text_changes = 20 },
   handlers = {
     ['afterword/status'] = function(_, status)
       require('afterword.status').told(status)

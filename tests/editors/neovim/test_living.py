@@ -1,9 +1,12 @@
 """Living with the plug-in: what it adds to an editor, says, survives, and leaves behind."""
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -13,16 +16,37 @@ import pytest
 from afterword_daemon import config
 from afterword_daemon.protocol import Options
 from daemons import connect, request
-from homes import BRIDGE, RIVER, Home, tool, until
-from household import watch
+from homes import BRIDGE, MODEL, RIVER, Home, tool, until
+from household import QUICK, text_of, watch
 from neovims import PLUGIN, Neovim, Start
-from test_learning_trained import eager
+from test_learning_trained import EAGER
 
 HALF, REST = RIVER
 WHOLE = REST + "."
-LONG_S = 300.0  # a training waits until nobody else wants a processor
+LONG_S = 300.0  # for a training, on a busy machine
 TAB = "imap <Tab> <Plug>(afterword-accept)\n"
 MANUAL = PLUGIN / "doc" / "afterword.txt"
+GARDEN = ("The best thing about the garden is ", "that it goes on without us")
+# A daemon of which the children train for so many symbols, and do not step back behind whatever
+# else runs: on a machine that is never idle they would come to no end.
+HASTY = """
+import json, sys
+sys.path += json.loads(sys.argv.pop(1))
+import daemons
+daemons._be_odd(json.loads(sys.argv.pop(1)))
+from afterword_daemon import forgetting, learning, process
+for one in (learning.Learning, forgetting.Forgetting):
+    given = one.__init__.__kwdefaults__
+    given["command"] = tuple(word for word in given["command"] if word != "--background")
+learning.Learning.__init__.__kwdefaults__["command"] += ("--symbols", "20000", "--seed", "1")
+sys.exit(process.main(sys.argv[1:]))
+"""
+
+
+def hasty(**changes: Any) -> tuple[str, ...]:
+    """A command for it, with other constants as `household.quick` has them."""
+    ours = [path for path in sys.path if "tests" in path]
+    return sys.executable, "-c", HASTY, json.dumps(ours), json.dumps(QUICK | changes)
 
 
 def test_off_asks_nothing(start: Start, home: Home) -> None:
@@ -56,6 +80,23 @@ def test_off_for_a_file_type(start: Start, home: Home) -> None:
     nvim.shows(WHOLE)
 
 
+def test_off_here(start: Start, home: Home) -> None:
+    """In this buffer alone, and on again by the same words."""
+    other = home.file("other.txt")
+    nvim = start(home.file("note.txt")).ready()
+    nvim.command("Afterword toggle here")
+    until(lambda: nvim.state == "off-here", "it to be off")
+    assert "off here; to change it back: :Afterword toggle here" in nvim.messages
+    nvim.command(f"split {other}")
+    until(lambda: nvim.state == "ready", "it to be on in another")
+    nvim.command("wincmd p")
+    until(lambda: nvim.state == "off-here", "it to be off still")
+    nvim.command("Afterword toggle here")
+    until(lambda: nvim.state == "ready", "it to be on")
+    nvim.keys("i" + HALF)
+    nvim.shows(WHOLE)
+
+
 def test_daemon_killed_while_typing(start: Start, home: Home) -> None:
     """No error pops up, and with the next daemon suggestions are back."""
     until((home.paths.data / "memory").exists, "the memory on disk")
@@ -81,6 +122,18 @@ def test_server_killed(start: Start, home: Home) -> None:
     nvim.keys("i" + HALF[:-1])
     until(lambda: nvim.lua(attached), "it to have the text")
     nvim.keys(HALF[-1])
+    nvim.shows(WHOLE)
+    assert nvim.messages == ""
+
+
+def test_restarted(start: Start, home: Home) -> None:
+    """`:Afterword restart` puts another language server in the place of the one that runs."""
+    nvim = start(home.file("note.txt")).ready()
+    (server,) = home.servers()
+    nvim.command("Afterword restart")
+    until(lambda: home.servers() not in ([], [server]), "another language server")
+    until(lambda: len(home.servers()) == 1, "the one before to be gone")
+    nvim.keys("i" + HALF)
     nvim.shows(WHOLE)
     assert nvim.messages == ""
 
@@ -180,7 +233,7 @@ def test_lualine(home: Home, version: str, start: Start) -> None:
 def test_health(start: Start, home: Home) -> None:
     """What the editor knows and what `afterword doctor` finds, and no error."""
     nvim = start(home.file("note.txt"), init=TAB + "let g:afterword = {'nativ': 1}").ready()
-    nvim.command("checkhealth afterword")
+    nvim.command("Afterword doctor")
     until(lambda: any("daemon: running" in line for line in nvim.lines), "the doctor")
     text = "\n".join(nvim.lines)
     for part in ("<Tab> takes", "from $PATH", "looks at 1 buffer\n", "state: ready", "model: "):
@@ -268,6 +321,71 @@ def test_pages(start: Start, home: Home) -> None:
     until(lambda: nvim.lines[0].startswith("watch = "), "the settings")
 
 
+def test_report(start: Start, home: Home) -> None:
+    """It is made, opened in the browser, and said where."""
+    opened = home.folder / "opened"
+    browser = home.folder / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {shlex.quote(str(opened))}\n', encoding="utf-8")
+    browser.chmod(0o755)
+    nvim = start(home.file("note.txt"), environ={"BROWSER": f"{browser} %s"}).ready()
+    nvim.command("Afterword report")
+    report = f"{home.paths.data}/reports/{MODEL}.html"
+    until(lambda: report in "\n".join(nvim.lines), "the page that says where")
+    until(lambda: opened.exists() and report in opened.read_text(), "the browser")
+
+
+def test_forget(make_home: Callable[[str], Home], version: str) -> None:
+    """It asks; what stood in the file alone is not suggested any more, and the file stays."""
+    home = make_home("base")
+    garden = home.notes / "garden.md"
+    garden.write_text(text_of(GARDEN), encoding="utf-8")
+    (home.notes / "river.md").write_text(text_of(RIVER), encoding="utf-8")
+    watch(home.paths, home.notes)
+    with connect(home.paths, *hasty()):
+        until(lambda: home.suggestion(GARDEN[0]) == f"{GARDEN[1]}.", "it to be learned")
+        nvim = Neovim(home, version, garden).ready()
+        try:
+            nvim.keys(":Afterword forget<CR>")
+            nvim.has("Forget ~/notes/garden.md for good?")
+            nvim.keys("n:echo 'asked'<CR>")
+            nvim.has("asked")
+            assert home.suggestion(GARDEN[0]) == f"{GARDEN[1]}."
+            nvim.keys(":Afterword forget<CR>")
+            nvim.has("Forget ~/notes/garden.md for good?")
+            nvim.keys("f")
+            until(lambda: GARDEN[1][:8] not in home.suggestion(GARDEN[0]), "it to be forgotten")
+            until(lambda: "is being forgotten" in nvim.messages, "the answer")
+            until(lambda: "garden.md: forgotten" in nvim.messages, "the end of it", LONG_S)
+            assert garden.read_text(encoding="utf-8") == text_of(GARDEN)
+            nvim.command(f"edit {home.file('after.md')}")
+            nvim.ready()
+            n_pictures = len(nvim.screen.pictures)
+            nvim.keys(f"i{GARDEN[0]}<CR>{HALF}")
+            nvim.shows(WHOLE)  # the rest is known as before
+            assert not [one for one in nvim.screen.pictures[n_pictures:] if GARDEN[1] in one.ghost]
+        finally:
+            nvim.quit()
+
+
+def test_learn_a_folder(start: Start, home: Home) -> None:
+    """One that is named, from now on. The answer says how to undo that, all of it on the screen,
+    and the cursor stays where it was.
+    """
+    name = f"~/{'letters' * 8}"
+    folder = home.user / name[2:]
+    folder.mkdir()
+    (folder / "first.md").write_text(text_of(GARDEN), encoding="utf-8")
+    nvim = start(home.file("note.md")).ready()
+    assert nvim.lua("return vim.fn.getcompletion('Afterword learn ~/lett', 'cmdline')")
+    nvim.command(f"Afterword learn {name}")
+    said = f"Afterword: {name} is learned from now on; to undo: afterword watch remove {name}"
+    until(lambda: said in "".join(nvim.rows), "the answer")
+    assert nvim.lines == [""]
+    until(lambda: home.suggestion(GARDEN[0]) == f"{GARDEN[1]}.", "it to be learned")
+    nvim.keys("i" + GARDEN[0])
+    nvim.shows(f"{GARDEN[1]}.")
+
+
 def test_why(start: Start, home: Home) -> None:
     """There is always a reason."""
     nvim = start(home.file("note.txt")).ready()
@@ -283,19 +401,75 @@ def test_nothing_is_left(start: Start, home: Home) -> None:
     until(lambda: home.servers() == [], "the language server to be gone")
 
 
-def test_recipes_for_other_menus(start: Start, home: Home) -> None:
-    """The lines of the manual for blink.cmp do what they say, on its events."""
+# What stands for menus that cannot be had here, as far as our lines meet them: how each tells that
+# it is open, and how it calls what is on a key. `keys` is what our lines say of keys.
+MENUS = {
+    "blink.cmp": """
+        local is_open = false
+        function menu(opens)
+          is_open = opens
+          local pattern = opens and 'BlinkCmpMenuOpen' or 'BlinkCmpMenuClose'
+          vim.api.nvim_exec_autocmds('User', { pattern = pattern, modeline = false })
+        end
+        local commands = {
+          select_next = function()
+            chosen = is_open and (chosen or 0) + 1 or chosen
+            return is_open
+          end,
+          snippet_forward = function() end,
+        }
+        vim.keymap.set('i', '<Tab>', function()
+          for _, command in ipairs(keys['<Tab>']) do
+            if command == 'fallback' then
+              return '<Tab>'
+            elseif (commands[command] or command)(commands) then
+              return ''
+            end
+          end
+        end, { expr = true })
+    """,
+    "nvim-cmp": """
+        local is_open = false
+        function menu(opens)
+          is_open = opens
+          heard[opens and 'menu_opened' or 'menu_closed']()
+        end
+        function cmp.visible() return is_open end
+        function cmp.select_next_item() chosen = (chosen or 0) + 1 end
+        vim.keymap.set('i', '<Tab>', function()
+          keys['<Tab>'](function() vim.api.nvim_feedkeys('\t', 'nit', true) end)
+        end)
+        -- It says at every key that it is closed.
+        vim.api.nvim_create_autocmd('TextChangedI', { callback = function() menu(is_open) end })
+    """,
+}
+BEFORE = """
+    heard, cmp = {}, { event = {} }
+    function cmp.event:on(event, callback) heard[event] = callback end
+    package.preload.cmp = function() return cmp end
+"""
+
+
+@pytest.mark.parametrize("name", MENUS)
+def test_recipes_for_other_menus(start: Start, home: Home, name: str) -> None:
+    """While a menu is open nothing is grey and Tab is the menu's; else Tab takes, or is a Tab."""
     manual = MANUAL.read_text(encoding="utf-8")
-    recipe = re.search(r"\*afterword-blink\.cmp\* >lua\n(.*?)\n<", manual, re.DOTALL)
-    assert recipe
-    script = home.file("blink.lua", recipe[1])
-    nvim = start(home.file("note.txt"), init=f"source {script}").ready()
-    nvim.keys("i" + HALF)
+    recipe = manual.partition(f"*afterword-{name}* >lua\n")[2]
+    lines, on_key = re.findall(r"(?:\A|>lua\n)(.*?)\n<", recipe, re.DOTALL)[:2]
+    given = f"{BEFORE}\n{lines}\nlocal keys = {{\n{on_key}\n}}\n{MENUS[name]}"
+    script = home.file("menu.lua", given)
+    nvim = start(home.file("note.txt"), init=f"set noexpandtab\nsource {script}").ready()
+    nvim.keys("i<Tab>" + HALF)
     nvim.shows(WHOLE)
-    nvim.command("doautocmd User BlinkCmpMenuOpen")
+    nvim.lua("menu(true)")
     nvim.shows("")
-    nvim.command("doautocmd User BlinkCmpMenuClose")
+    nvim.keys("<Tab>")
+    until(lambda: nvim.lua("return chosen"), "the key in the menu")
+    nvim.lua("menu(false)")
     nvim.shows(WHOLE)
+    nvim.keys("<Tab>")
+    until(lambda: nvim.lines == ["\t" + HALF + WHOLE], "the text")
+    assert nvim.lua("return chosen") == 1
 
 
 def test_entries_in_a_menu(start: Start, home: Home) -> None:
@@ -322,7 +496,7 @@ def test_learn_from_the_editor(make_home: Callable[[str], Home], version: str) -
     home.file("letters.txt", "".join(letters))
     init = "set statusline=%{v:lua.require'afterword'.statusline()}\n"
     init += "autocmd LspProgress * let g:progress = get(g:, 'progress', 0) + 1"
-    with connect(home.paths, *eager(20_000)):
+    with connect(home.paths, *hasty(**EAGER)):
         nvim = Neovim(home, version, home.file("note.txt"), init=init)
         try:
             until(lambda: nvim.state not in ("", "starting"), "a daemon")

@@ -9,20 +9,28 @@ local M = {}
 --- Show lines in a window of their own, which `q` closes.
 ---@param name string
 ---@param lines string[]
-local function page(name, lines)
+---@param is_entered boolean
+local function page(name, lines, is_entered)
   local buf = vim.api.nvim_create_buf(false, true)
   vim.bo[buf].bufhidden = 'wipe'
   pcall(vim.api.nvim_buf_set_name, buf, 'afterword://' .. name)
   vim.api.nvim_buf_set_lines(buf, 0, -1, false, lines)
   vim.bo[buf].modifiable = false
-  vim.cmd(('botright %dsplit'):format(math.min(math.max(#lines, 1), math.floor(vim.o.lines / 2))))
-  vim.api.nvim_win_set_buf(0, buf)
-  vim.wo[0][0].wrap = true
   vim.keymap.set('n', 'q', '<Cmd>close<CR>', { buffer = buf, nowait = true })
+  local n_rows = 0 -- on the screen, where long lines are wrapped
+  for _, line in ipairs(lines) do
+    n_rows = n_rows + math.max(1, math.ceil(vim.fn.strdisplaywidth(line) / vim.o.columns))
+  end
+  local window = vim.api.nvim_open_win(buf, is_entered, {
+    split = 'below',
+    win = -1, -- below all of them
+    height = math.min(n_rows, math.floor(vim.o.lines / 2)),
+  })
+  vim.wo[window][0].wrap = true
 end
 
 --- Say a sentence. One that is too long for the line below would wait for a key that was meant for
---- the text, so it has a window.
+--- the text, so it has a window, and the cursor stays where somebody may be typing.
 ---@param text string
 ---@param level? integer
 local function say(text, level)
@@ -30,7 +38,7 @@ local function say(text, level)
   if vim.fn.strdisplaywidth(text) <= vim.v.echospace then
     vim.notify(text, level or vim.log.levels.INFO)
   else
-    page('answer', vim.split(text, '\n', { plain = true }))
+    page('answer', vim.split(text, '\n', { plain = true }), false)
   end
 end
 
@@ -68,7 +76,7 @@ local function show(program, arguments, heading, is_log)
       if heading then
         table.insert(lines, 1, heading)
       end
-      page(program .. '-' .. arguments[1], lines)
+      page(program .. '-' .. arguments[1], lines, true)
       if is_log then
         vim.cmd.normal({ 'G', bang = true })
       end
@@ -104,6 +112,7 @@ M.all = {
     'suggestions off, or on again; with a file type, or `here`: there alone',
     function(where)
       ask('toggle', { where == 'here' and here() or where }, function(answer)
+        server.look_at(vim.api.nvim_get_current_buf(), true)
         return ('suggestions are %s%s; to change it back: :Afterword toggle %s'):format(
           answer.enabled and 'on' or 'off',
           where and where ~= 'here' and ' for ' .. where or where and ' here' or '',
@@ -130,10 +139,11 @@ M.all = {
     end,
   },
   learn = {
-    "learn a folder from now on; without one, this file's project",
+    "learn a folder from now on; without one, this file's project or folder",
     function(folder)
-      local root = vim.fs.root(0, vim.lsp.config.afterword.root_markers or {}) or vim.fn.getcwd()
-      folder = vim.fn.fnamemodify(vim.fn.expand(folder or root), ':p'):gsub('(.)/$', '%1')
+      local root = vim.fs.root(0, vim.lsp.config.afterword.root_markers or {})
+      folder = folder and vim.fn.expand(folder) or root or vim.fn.expand('%:p:h')
+      folder = vim.fn.fnamemodify(folder, ':p'):gsub('(.)/$', '%1')
       ask('learnWorkspace', { vim.uri_from_fname(folder) }, function()
         local name = vim.fn.fnamemodify(folder, ':~')
         return ('%s is learned from now on; to undo: afterword watch remove %s'):format(name, name)
@@ -144,11 +154,17 @@ M.all = {
   forget = {
     'forget for good all that was learned of this file',
     function()
-      local file = vim.fn.fnamemodify(vim.api.nvim_buf_get_name(0), ':~:.')
+      if vim.bo.buftype ~= '' then
+        return say('this is no text of yours')
+      end
+      local path = vim.api.nvim_buf_get_name(0)
+      local file = path == '' and 'this text' or vim.fn.fnamemodify(path, ':~:.')
       if vim.fn.confirm(('Forget %s for good?'):format(file), '&Forget\n&No', 2) ~= 1 then
         return
       end
-      status.on_forgotten = say
+      status.on_forgotten = function(sentence) -- minutes later, if a model has to be made anew
+        say(('%s: %s'):format(file, sentence))
+      end
       ask('forgetFile', { here() }, function(answer)
         return answer.explanation or 'it is being forgotten; the end of it is told'
       end)

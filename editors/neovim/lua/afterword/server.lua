@@ -67,49 +67,6 @@ end
 
 -- -- one client -------------------------------------------------------------------------------
 
---- Have changes of the text wait while ghost text is under way: the server gives an answer up as
---- soon as it hears of one. They go once it has answered, and before anything else it is told.
----@param rpc vim.lsp.rpc.PublicClient
----@return vim.lsp.rpc.PublicClient
-function M.patient(rpc)
-  local request, notify = rpc.request, rpc.notify
-  local held = {} ---@type table[] What `textDocument/didChange` would have told.
-  local awaited ---@type table? The newest request for ghost text.
-
-  local function release()
-    local changes = held
-    held, awaited = {}, nil
-    for _, change in ipairs(changes) do
-      notify('textDocument/didChange', change)
-    end
-  end
-
-  function rpc.notify(method, params)
-    if awaited and method == 'textDocument/didChange' then
-      held[#held + 1] = params
-      return true
-    end
-    release() -- also when the request is called off
-    return notify(method, params)
-  end
-
-  function rpc.request(method, params, callback, answered)
-    release()
-    local this = {}
-    awaited = method == 'textDocument/inlineCompletion' and this or nil
-    return request(method, params, callback, function(id)
-      if awaited == this then
-        release()
-      end
-      if answered then
-        answered(id)
-      end
-    end)
-  end
-
-  return rpc
-end
-
 --- The client that serves a buffer, or any at all.
 ---@param buf? integer
 ---@return vim.lsp.Client?
@@ -158,8 +115,9 @@ end
 
 --- Have the status be that of a buffer: it may be off there. LSP knows of no change of window.
 ---@param buf integer
-function M.look_at(buf)
-  if buf ~= looked_at then
+---@param is_other? boolean It may be another than when it was last asked for.
+function M.look_at(buf, is_other)
+  if is_other or buf ~= looked_at then
     looked_at = buf
     M.ask('status', { vim.uri_from_bufnr(buf) }, function(answer)
       if answer.state and buf == looked_at then

@@ -21,8 +21,8 @@ local M = {}
 local INVOKED, AUTOMATIC = 1, 2 -- lsp.InlineCompletionTriggerKind
 -- After a jump the daemon has to read first, and a key is not kept waiting for that: its answer is
 -- empty. Whoever then types no further has the suggestion this much later; on a busy machine, or
--- with a server that has just started, the next time.
-local AGAIN_MS = { 150, 600 }
+-- with a server that has just started, one of the next times.
+local AGAIN_MS = { 150, 600, 2400 }
 -- The server answers within 250 ms, with nothing if need be, and on a busy machine somewhat later.
 -- What takes longer has been lost.
 local LOST_MS = 1000
@@ -122,7 +122,9 @@ local function n_typed(it, item)
   return typed and vim.startswith(item.text, typed) and #typed or nil
 end
 
---- Whether an answer is under way that may agree with what was typed since it was asked for.
+--- Whether an answer is under way that may agree with what was typed since it was asked for. The
+--- server gives it up when it hears of another key: from Neovim 150 ms after the one before, if no
+--- request is sooner, which is longer than most answers take. What was given up is asked anew.
 ---@return boolean
 local function is_awaited()
   return asking ~= nil
@@ -315,12 +317,14 @@ function M.attach(buf)
       M.dismiss()
     end
   end)
-  -- Other menus say by a variable that they are open; it counts at once.
+  -- Other menus say by a variable that they are open; it counts at once. nvim-cmp says so at every
+  -- key, which is no reason to ask anew.
   if not watched[buf] then
     watched[buf] = true
     vim.api.nvim_buf_call(buf, function()
-      vim.cmd([[call dictwatcheradd(b:, 'afterword_hidden',
-        \ {-> v:lua.require'afterword.suggestion'.look_again()})]])
+      vim.cmd([[call dictwatcheradd(b:, 'afterword_hidden', {_, name, was ->
+        \ get(was, 'old') is get(was, 'new')
+        \ ? 0 : v:lua.require'afterword.suggestion'.look_again()})]])
     end)
   end
   if buf == vim.api.nvim_get_current_buf() then
