@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sysconfig
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ FAST = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-f
 # For `afterword install`, where `afterword_daemon.plugins` looks for them. `make vsix` builds the
 # extension; without it there is a wheel all the same.
 PLUGINS = (
+    "README.md",  # the lines for editors that take no plug-in
     *(f"neovim/{name}" for name in ("plugin", "lsp", "lua", "doc")),
     "vscode/afterword.vsix",
 )
@@ -45,7 +47,9 @@ class BuildHook(BuildHookInterface):
         # Beside, then renamed: a process that has the old one mapped must not see it change.
         built = library.with_suffix(".clib.new")
         command = [*compiler.split(), "-std=c99", *FAST, "-fPIC", "-shared", "-o", str(built)]
-        subprocess.run([*command, str(source), "-lm"], check=True)
+        # Which source it was, so that memory.py never calls into what an older one left behind.
+        told = f"-DSOURCE={zlib.crc32(source.read_bytes())}u"
+        subprocess.run([*command, told, str(source), "-lm"], check=True)
         built.replace(library)
         build_data["artifacts"].append(f"/{LIBRARY}")
         if version == "standard":  # an editable installation has them where they are written

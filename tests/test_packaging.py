@@ -44,6 +44,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> 
         if path.is_file()
     }
     assert "afterword_daemon/editors/neovim/plugin/afterword.lua" in expected
+    expected.add("afterword_daemon/editors/README.md")  # what it tells of the other editors
     if (ROOT / "editors" / "vscode" / "afterword.vsix").is_file():
         expected.add("afterword_daemon/editors/vscode/afterword.vsix")
     assert plugins == expected

@@ -24,6 +24,7 @@ from afterword_trainer.paths import Paths
 
 # In a wheel beside this module; in a checkout where they are written.
 SOURCES = (Path(__file__).parent / "editors", Path(__file__).parents[2] / "editors")
+PAGE = "README.md"
 MOST_BYTES = 16 << 20  # of a file of a plug-in; more is something else
 TIMEOUT_S = 180.0  # VS Code takes seconds for an extension, and more on a busy machine
 
@@ -61,6 +62,7 @@ class Plugin:
     files: Mapping[str, bytes]  # below it, in the order of writing
     made_here: str  # the one of them that did not come with Afterword: it names this installation
     mark: str  # how that one begins, of whatever version
+    entry: str = ""  # the folder of it that the editor starts by, if it looks for one
     n_above: int = 0  # folders above that go too, once they are empty
     lack: str = ""  # why it cannot be put in place here, and the remedy
     giving: Sequence[Sequence[str]] = ()  # commands, before anything is written
@@ -74,13 +76,18 @@ class Plugin:
     @property
     def is_foreign(self) -> bool:
         """Whether what is there is somebody's own work, or a link to it."""
-        if not self.is_installed:
-            return False
+        if self.folder.is_symlink() or not self.is_installed:
+            return self.is_installed
+        mark = self.folder / self.made_here
         try:
-            text = (self.folder / self.made_here).read_text(encoding="utf-8")
+            return not mark.read_text(encoding="utf-8").startswith(self.mark)
+        except FileNotFoundError:
+            # We may have been killed before the mark was whole: that much, and no more, is ours.
+            begun = f"{mark.name}.*{durable.TEMPORARY}"
+            found = self.folder.rglob("*")
+            return any(one not in mark.parents and not one.match(begun) for one in found)
         except (OSError, ValueError):
             return True
-        return self.folder.is_symlink() or not text.startswith(self.mark)
 
     @property
     def is_current(self) -> bool:
@@ -111,8 +118,7 @@ def neovim(environ: Mapping[str, str] = os.environ) -> Plugin:
     made_here = {HOW_MADE: f"{MARK}return {{ server = {_in_lua(_server(environ))} }}\n".encode()}
     starts = {name: data for name, data in found.items() if name.startswith("plugin/")}
     rest = {name: data for name, data in found.items() if name not in starts}
-    home = Path(environ.get("HOME") or Path.home())
-    data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share")
+    data = Path(environ.get("XDG_DATA_HOME") or _home(environ) / ".local/share")
     packages = data / (environ.get("NVIM_APPNAME") or "nvim") / "site/pack"
     return Plugin(
         editors=["Neovim"] if program else [],
@@ -121,6 +127,7 @@ def neovim(environ: Mapping[str, str] = os.environ) -> Plugin:
         files=made_here | _tags(found) | rest | starts,
         made_here=HOW_MADE,
         mark=MARK,
+        entry="plugin",
         n_above=2,
         lack=f"{program}: this is Neovim {_dotted(version or ())}, and the plug-in needs "
         f"{_dotted(OLDEST_NEOVIM)}; install a newer one"
@@ -177,6 +184,20 @@ def vscode(
     )
 
 
+def page() -> Path | None:
+    """What there is to read for editors that take no plug-in; None if it did not come along."""
+    return next((path for source in SOURCES if (path := source / PAGE).is_file()), None)
+
+
+def sections_for(editor: str) -> list[str]:
+    """The sections of that page for an editor, or for what speaks LSP in one, such as "coc"."""
+    path = page()
+    lines = path.read_text(encoding="utf-8").splitlines() if path else []
+    titles = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    names = {title: re.split(", (?:with )?", title.casefold()) for title in titles}
+    return [title for title in titles if any(one.startswith(editor) for one in names[title])]
+
+
 def plan(plugin: Plugin, *, installing: bool) -> Iterator[str]:
     """What `install` or `remove` would do, line by line. Raises PluginError."""
     _require_own(plugin)
@@ -195,53 +216,92 @@ def plan(plugin: Plugin, *, installing: bool) -> Iterator[str]:
     yield f"would delete {plugin.folder}"
 
 
-def install(plugin: Plugin) -> None:
-    """Put it in place, whatever version was there. Raises StateError or PluginError.
+def install(plugin: Plugin) -> bool:
+    """Put it in place, whatever version was there; False if it is there already.
 
-    Where every program refuses, nothing is written; else what the others took, they have.
+    Where every program refuses, nothing is written; else what the others took, they have. Where
+    writing fails or is interrupted, what was there before is there again. The caller sees to it
+    that one process at a time is at work. Raises StateError or PluginError.
     """
     _require_own(plugin)
     _require_editor(plugin)
     _clear(plugin)
     problems = [f"{command[0]}: {what}" for command in plugin.giving if (what := _try(command))]
-    if not plugin.is_current and (not problems or len(problems) < len(plugin.giving)):
-        durable.retire(plugin.folder)  # what an older version had is no part of this one
-        for name, data in plugin.files.items():
-            durable.replace(plugin.folder / name, data)
+    is_new = not plugin.is_current
+    if is_new and (not problems or len(problems) < len(plugin.giving)):
+        _write(plugin)
     if problems:
         raise PluginError(
             f"{'; '.join(problems)}; by hand: in the editor, Extensions: Install from VSIX, "
             f"{plugin.giving[0][2]}"
         )
+    return is_new
 
 
 def remove(plugin: Plugin) -> bool:
-    """Take it back; False if there was nothing. Raises StateError or PluginError."""
+    """Take it back; False if there was nothing. As for `install`, one process at a time.
+
+    Raises StateError or PluginError.
+    """
     _require_own(plugin)
     _clear(plugin)
-    if not plugin.is_installed:
-        return False
-    for command in plugin.taking_back:
-        _try(command)  # it may never have been there
+    was_there = plugin.is_installed
+    if was_there:
+        for command in plugin.taking_back:
+            _try(command)  # it may never have been there
+    _delete(plugin)
+    return was_there
+
+
+def _write(plugin: Plugin) -> None:
+    before = {
+        path.relative_to(plugin.folder).as_posix(): durable.read(path, at_most=MOST_BYTES)
+        for path in (plugin.folder / plugin.made_here, *sorted(plugin.folder.rglob("*")))
+        if path.is_file()
+    }
+    try:
+        _put(plugin, plugin.files)
+    except BaseException:  # a full disk, or Ctrl-C
+        with suppress(durable.StateError):  # what went wrong first is what is told
+            _put(plugin, before)
+        raise
+
+
+def _put(plugin: Plugin, files: Mapping[str, bytes]) -> None:
+    _delete(plugin)  # what another version had is no part of this one
+    for name, data in files.items():
+        durable.replace(plugin.folder / name, data)
+
+
+def _delete(plugin: Plugin) -> None:
+    # In this order: Neovim starts every folder there, under whatever name, and would start what is
+    # left of this one when it is being deleted.
+    if plugin.entry:
+        durable.retire(plugin.folder / plugin.entry)
     durable.retire(plugin.folder)
     for folder in plugin.folder.parents[: plugin.n_above]:
-        with suppress(FileNotFoundError):  # another one is at it as well
-            if not any(folder.iterdir()):
-                durable.retire(folder)
-    return True
+        with suppress(OSError):  # it is not empty, or somebody's link
+            durable.disk.remove_folder(folder)
 
 
 def _clear(plugin: Plugin) -> None:
-    """Remove what was left by a deletion that was cut short: Neovim would start that too."""
-    if plugin.n_above:  # else others write beside it
-        durable.sweep(plugin.folder.parent)
+    """Remove what was left by a deletion that was cut short."""
+    for left in plugin.folder.parent.glob(f"{plugin.folder.name}.*{durable.TOMB}"):
+        durable.retire(left)
 
 
 def _require_own(plugin: Plugin) -> None:
-    if plugin.is_foreign:
-        raise PluginError(
-            f"{plugin.folder}: `afterword install` did not write this; move it away first"
-        )
+    if not plugin.is_foreign:
+        return
+    try:
+        (plugin.folder / plugin.made_here).open("rb").close()
+    except PermissionError:
+        raise PluginError(f"{plugin.folder}: permission denied; change its owner or mode") from None
+    except OSError:
+        pass
+    raise PluginError(
+        f"{plugin.folder}: `afterword install` did not write this; move it away first"
+    )
 
 
 def _require_editor(plugin: Plugin) -> None:
@@ -270,6 +330,14 @@ def _server(environ: Mapping[str, str]) -> Path:
     if found := shutil.which("afterword-lsp", path=path):
         return Path(found).absolute()
     raise PluginError(f"{folders[0]}: there is no afterword-lsp; install Afterword again")
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """The user's home, as Neovim finds it. Raises PluginError."""
+    try:
+        return Path(environ.get("HOME") or Path.home())
+    except RuntimeError:
+        raise PluginError("HOME: it is not set, and the system knows no home; set it") from None
 
 
 def _program(name: str, environ: Mapping[str, str]) -> Path | None:

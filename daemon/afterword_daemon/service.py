@@ -73,7 +73,10 @@ def of_this_system(
     command: Sequence[str] = COMMAND,
 ) -> Service:
     """What starting at login takes here. Raises ServiceError where there is no known way."""
-    home = Path(environ.get("HOME") or Path.home())
+    try:
+        home = Path(environ.get("HOME") or Path.home())
+    except RuntimeError:
+        raise ServiceError("HOME: it is not set, and the system knows no home; set it") from None
     passed_on = {name: environ[name] for name in PASSED_ON if environ.get(name)}
     if platform == "darwin":
         path = home / "Library/LaunchAgents" / f"{AGENT}.plist"
@@ -114,12 +117,14 @@ def plan(service: Service, *, installing: bool) -> Iterator[str]:
     yield from (f"would run: {' '.join(command)}" for command in service.after_removing)
 
 
-def install(service: Service) -> None:
-    """Write the file and switch it on; if that fails, leave all as it was.
+def install(service: Service) -> bool:
+    """Write the file and switch it on; False if it was there already.
 
+    If that fails, all is as it was. The caller sees to it that one process at a time is at work.
     Raises StateError or ServiceError.
     """
     _require_own(service)
+    is_new = not service.is_ours
     before = service.path.read_bytes() if service.is_installed else None
     durable.replace(service.path, service.text.encode())
     for command in service.after_writing:
@@ -132,6 +137,7 @@ def install(service: Service) -> None:
                 f"{service.path}: it cannot be switched on, so nothing was written ({problem}); "
                 "from within your login session: afterword install login"
             )
+    return is_new
 
 
 def remove(service: Service) -> bool:
@@ -151,10 +157,17 @@ def remove(service: Service) -> bool:
 
 
 def _require_own(service: Service) -> None:
-    if service.is_foreign:
-        raise ServiceError(
-            f"{service.path}: `afterword install login` did not write this; move it away first"
-        )
+    if not service.is_foreign:
+        return
+    try:
+        service.path.open("rb").close()
+    except PermissionError:
+        raise ServiceError(f"{service.path}: permission denied; change its owner or mode") from None
+    except OSError:
+        pass
+    raise ServiceError(
+        f"{service.path}: `afterword install login` did not write this; move it away first"
+    )
 
 
 def _try(command: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ unless more of them appear at once than keys can have brought, and end where one
 suggestion, a word or a line.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,6 +30,7 @@ class Offer:
     n_present: int  # characters of one of them behind the place
     n_at_once: int = 0  # of which so many appeared several at a time
     is_taken: bool = False  # some of them were accepted, as far as the text tells
+    is_in_doubt: bool = False  # the word before the place is gone, and may be back at once
     best: Item = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,13 +51,16 @@ def offered(document: Document, place: Place, items: tuple[Item, ...]) -> Offer:
 
 def follow(offer: Offer, document: Document) -> bool:
     """Look at the document after a change; False when it goes another way, or holds all of it."""
-    place = offer.place
+    place, was_in_doubt = offer.place, offer.is_in_doubt
+    offer.is_in_doubt = _lacks_word(offer, document)
+    if offer.is_in_doubt:
+        return True
     if place > document.end or _context(document, place) != offer.context:
         return False
     found = {_n_present(document, place, item): item for item in reversed(offer.items)}
     n_present = max(found)
     n_more = n_present - offer.n_present
-    if n_more <= 0:
+    if n_more < 0 or (n_more == 0 and not was_in_doubt):
         return False
     offer.best, offer.n_present = found[n_present], n_present
     if n_more > 1:
@@ -74,13 +79,31 @@ def outcome(offer: Offer, *, is_followed: bool) -> Iterator[Outcome]:
         yield Outcome(suggestion=offer.best.id, event="accepted", characters=offer.n_at_once)
     elif offer.is_taken:
         yield Outcome(suggestion=offer.best.id, event="partly", characters=offer.n_at_once)
-    elif not is_followed and not offer.is_complete:
+    elif (offer.is_in_doubt or not is_followed) and not offer.is_complete:
         yield Outcome(suggestion=offer.best.id, event="rejected")
 
 
 def _ends_there(text: str, n: int) -> bool:
     """Whether one can accept `n` characters of a text: all, or up to a word's or line's end."""
     return n == len(text) or not (text[n - 1].isalnum() and text[n].isalnum())
+
+
+def _lacks_word(offer: Offer, document: Document) -> bool:
+    """Whether the word before the place is gone, and nothing before that.
+
+    Vim takes it away before it shows a menu or puts in what was chosen. ALE tells of the text as it
+    is at that moment, and of the word's return with the next change alone.
+    """
+    word = _WORD.search(offer.context)
+    if not word:
+        return False
+    n_gone = len(word[0])
+    start = document.back(offer.place, n_gone)
+    if start > document.end:
+        return False
+    before = document.between(document.back(start, CONTEXT - n_gone), start)
+    there = document.between(start, document.forth(start, 1))
+    return before == offer.context[:-n_gone] and there != word[0][:1]
 
 
 def _context(document: Document, place: Place) -> str:
@@ -94,3 +117,6 @@ def _n_present(document: Document, place: Place, item: Item) -> int:
         if one != other:
             return n
     return min(len(there), len(item.text))
+
+
+_WORD: Final = re.compile(r"\w+\Z")

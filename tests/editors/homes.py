@@ -21,6 +21,7 @@ from typing import IO, Any, Literal, TypeVar
 import bases
 import psutil
 import pytest
+from afterword_daemon import starting
 from afterword_daemon.client import Connection, NotRunningError
 from afterword_daemon.protocol import Status
 from afterword_trainer.paths import Paths
@@ -130,8 +131,10 @@ class Home:
     # -- the daemon ----------------------------------------------------------------------------
 
     def connect(self) -> Connection:
-        """To the daemon, which is started if need be."""
-        return connect(self.paths, *quick())
+        """To the daemon, which is started if need be, and may take its time on a busy machine."""
+        with pytest.MonkeyPatch.context() as patient:
+            patient.setattr(starting, "START_S", PATIENCE_S)
+            return connect(self.paths, *quick())
 
     def learn(self, *phrases: Sequence[str], name: str = "learned.md") -> None:
         """Save these in the watched folder, and wait until the daemon knows them."""

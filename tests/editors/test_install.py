@@ -4,10 +4,13 @@ The programs of editors are stood in for by small scripts that note what they ar
 the real ones come.
 """
 
+import errno
 import io
 import os
+import pwd
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,8 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from afterword_daemon import cli, plugins
-from homes import ROOT, Home, tool
+from afterword_daemon import cli, installing, plugins
+from afterword_trainer import durable
+from crash_disks import FailingDisk, QuickDisk
+from homes import PATIENCE_S, ROOT, Home, Which, tool
 
 SERVER = Path(sys.executable).parent / "afterword-lsp"
 
@@ -58,8 +63,9 @@ class Place:
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def files(self) -> set[Path]:
-        """All there are, but for the notes."""
-        return {path for path in self.user.rglob("*") if path.is_file() and path.name != "calls"}
+        """All there are, but for the notes of programs, and what processes wait for."""
+        others = ("calls", installing.LOCK)
+        return {p for p in self.user.rglob("*") if p.is_file() and p.name not in others}
 
 
 @pytest.fixture
@@ -88,6 +94,18 @@ def place(
     with pytest.MonkeyPatch.context() as signals:
         signals.setattr("afterword_daemon.cli.obey_signals", lambda: None)
         yield Place(user, programs, run)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """A plug-in of a few files, in place of the one for Neovim; what is in them."""
+    files = {"plugin/afterword.lua": b"1", "lua/afterword/init.lua": b"2", "doc/afterword.txt": b""}
+    for name, data in files.items():
+        path = tmp_path / "sources/neovim" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    monkeypatch.setattr(plugins, "SOURCES", (tmp_path / "sources",))
+    return files
 
 
 @pytest.fixture
@@ -228,6 +246,239 @@ def test_editors_may_speak_in_any_encoding(place: Place, extension: Path) -> Non
     assert place.run("install", "neovim").code == 0
     place.program("code", r"printf 'refus\351\n'; exit 1")
     assert "refus\ufffd" in place.run("install", "vscode").err
+
+
+# -- what goes wrong ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "remedy"),
+    [
+        (errno.EACCES, "permission denied", "change its owner or mode, or set XDG_DATA_HOME"),
+        (errno.EROFS, "the file system is read-only", "set XDG_DATA_HOME"),
+        (errno.ENOSPC, "the disk is full", "free some space"),
+    ],
+)
+def test_what_cannot_be_written_has_a_remedy_of_its_place(
+    place: Place, small: object, monkeypatch: pytest.MonkeyPatch, code: int, error: str, remedy: str
+) -> None:
+    """AFTERWORD_HOME is none: it does not move Neovim's folder. Who refuses is named."""
+
+    class Refusing(durable.Disk):
+        def make_folder(self, path: Path) -> None:
+            raise OSError(code, os.strerror(code))
+
+    for ours in (".local", "afterword/data"):
+        (place.user / ours).mkdir(parents=True)
+    monkeypatch.setattr(durable, "disk", Refusing())
+    result = place.run("install", "neovim")
+    assert result.code == 1
+    folder = place.user / (".local/share" if code == errno.ENOSPC else ".local")
+    assert result.err.startswith(f"error: {folder}: {error}\n\nhint: {remedy}")
+    assert "AFTERWORD_HOME" not in result.err
+    assert place.files() == set()
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_closed_to_us_is_left_alone(make_home: Callable[[Which], Home]) -> None:
+    """Ours or not, nobody can tell; nothing is deleted."""
+    home = make_home("none")
+    as_anybody = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")  # else all is open to root
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("there is no setpriv, which makes root as good as anybody")
+    run = [*(as_anybody if os.geteuid() == 0 else ()), sys.executable, "-m", "afterword_daemon.cli"]
+    folder = home.user / ".local/share/nvim/site/pack/afterword/start/afterword"
+    assert "written: " in home.run(*run, "install", "neovim").stdout
+    for closed in (folder, folder.parents[3]):
+        closed.chmod(0)
+        results = [home.run(*run, verb, "neovim") for verb in ("install", "uninstall")]
+        closed.chmod(0o700)
+        for result in results:
+            told = f"error: {closed}: permission denied\n\nhint: change its owner or mode"
+            assert (result.returncode, result.stderr[: len(told)]) == (1, told)
+    assert "there already: " in home.run(*run, "install", "neovim").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
+@pytest.mark.parametrize("verb", ["install", "update", "uninstall"])
+def test_whatever_fails_nothing_is_lost(
+    place: Place,
+    small: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    for_ever: bool,
+) -> None:
+    """At each call of the system: once, as on a full disk, or from then on, as after a kill.
+
+    What is the user's stays. What Neovim would start is whole: the new, or after a failure the old.
+    The next time all is well.
+    """
+    mine = {
+        place.neovim.parent / "mine/plugin/mine.lua": "mine",
+        place.neovim.parents[2] / "theirs/start/afterword/plugin/afterword.lua": "theirs",
+    }
+    for path, text in mine.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")
+    others = place.files()
+    monkeypatch.setattr(durable, "disk", QuickDisk())
+    nth, old = 0, b"old"
+    while True:
+        nth += 1
+        place.run("uninstall", "neovim")
+        assert place.files() == others
+        if verb != "install":
+            place.run("install", "neovim")
+        if verb == "update":
+            (place.neovim / "plugin/afterword.lua").write_bytes(old)
+        disk = FailingDisk(nth, errno.ENOSPC, for_ever=for_ever)
+        with monkeypatch.context() as failing:
+            failing.setattr(durable, "disk", disk)
+            result = place.run("uninstall" if verb == "uninstall" else "install", "neovim")
+        started = [path for path in place.neovim.parent.glob("afterword*/plugin/*.lua")]
+        for path in started:
+            found = {name: (path.parents[1] / name).read_bytes() for name in small}
+            assert found in (small, small | {"plugin/afterword.lua": old})
+        if not disk.has_failed:
+            break
+        if result.code == 1:
+            assert result.err.count("error: ") == 1
+            assert "hint: free some space and try again" in result.err
+            if verb == "update" and not for_ever:
+                assert [path.read_bytes() for path in started] == [old]
+        assert place.run("install", "neovim").code == 0
+        assert {name: (place.neovim / name).read_bytes() for name in small} == small
+        assert len(place.files() - others) == len(small) + 1  # where the server is
+    assert nth > 3
+    assert [path.read_text(encoding="utf-8") for path in mine] == [*mine.values()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["install", "uninstall"])
+@pytest.mark.parametrize("point", ["retire.after_rename", "file.written", "replace.done"])
+def test_killed_at_any_moment_the_next_one_finishes(
+    make_home: Callable[[Which], Home], point: str, verb: str
+) -> None:
+    """SIGKILL, in a process of its own."""
+    home = make_home("none")
+    run = [sys.executable, "-m", "afterword_daemon.cli"]
+    folder = home.user / ".local/share/nvim/site/pack/afterword/start/afterword"
+    home.run(*run, "install", "neovim")
+    (folder / "lua/afterword/old.lua").touch()
+    (folder / "plugin/afterword.lua").write_text("old", encoding="utf-8")
+    killed = home.run(*run, verb, "neovim", variables={"AFTERWORD_FAILPOINT": f"{point}:kill"})
+    assert killed.returncode < 0 or verb == "uninstall"
+    assert home.run(*run, verb, "neovim").returncode == 0
+    assert folder.exists() == (verb == "install")
+    left = {path.name for path in folder.parents[1].rglob("*")}
+    assert not any(name.endswith((durable.TOMB, durable.TEMPORARY)) for name in left)
+    assert "old.lua" not in left
+
+
+@pytest.mark.slow
+def test_of_several_at_once_each_waits_for_the_others(
+    make_home: Callable[[Which], Home],
+) -> None:
+    """None complains; what is there in the end is whole, or gone."""
+    home = make_home("none")
+    programs = []
+    for verb in ["install", "uninstall"] * 5:
+        command = (sys.executable, "-m", "afterword_daemon.cli", verb, "neovim")
+        programs.append(home.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    for program in programs:
+        _, err = program.communicate(timeout=2 * PATIENCE_S)
+        assert (program.returncode, err) == (0, b"")
+    told = home.run(sys.executable, "-m", "afterword_daemon.cli", "install").stdout
+    assert "by another version" not in told
+    left = {path.name for path in home.user.rglob("*")}
+    assert not any(name.endswith((durable.TOMB, durable.TEMPORARY)) for name in left)
+
+
+def test_one_who_takes_too_long_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for it says for whom, and what to do."""
+    monkeypatch.setattr(installing, "WAIT_S", 0.0)
+    lock = place.user / "afterword/data" / installing.LOCK
+    with durable.locked(lock):
+        result = place.run("install", "neovim")
+    assert result.code == 1
+    assert f"error: {lock}: process {os.getpid()} is at work here\n\nhint: wait" in result.err
+
+
+@pytest.mark.parametrize("which", ["share", "nvim", "pack", "afterword", "start"])
+def test_links_on_the_way_are_followed_and_kept(place: Place, small: object, which: str) -> None:
+    """As those have them who keep their settings in a repository."""
+    link = next(path for path in place.neovim.parents if path.name == which)
+    elsewhere = place.user / "dotfiles"
+    elsewhere.mkdir()
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    assert place.run("install", "neovim").code == 0
+    assert (place.neovim / "plugin/afterword.lua").is_file()
+    assert elsewhere.resolve() in (place.neovim / "plugin").resolve().parents
+    assert place.run("uninstall", "neovim").code == 0
+    assert link.is_symlink()
+    assert [*elsewhere.rglob("*.lua")] == []
+
+    elsewhere.rename(place.user / "moved")
+    result = place.run("install", "neovim")
+    assert result.code == 1
+    assert f"error: {link}: a file is in the way\n\nhint: move it" in result.err
+
+
+def test_without_a_home_it_is_asked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, for a user whom the system does not know."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for what in ("neovim", "login"):
+        for verb in ("install", "uninstall"):
+            result = place.run(verb, what)
+            assert result.code == 1
+            assert result.err.startswith("error: HOME: it is not set")
+    assert place.run("install").code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("emacs", 'editors/README.md, at "Emacs, with eglot" and "Emacs, with lsp-mode"'),
+        ("hx", 'editors/README.md, at "Helix"'),
+        ("Sublime", 'editors/README.md, at "Sublime Text"'),
+        ("coc", 'editors/README.md, at "Vim, with coc.nvim"'),
+        ("nvim", "afterword install neovim    (did you mean that?)"),
+        ("codium", "afterword install vscode    (did you mean that?)"),
+        ("nano", "afterword install    (what there is)"),
+        ("", "afterword install    (what there is)"),
+    ],
+)
+def test_for_other_editors_it_says_where_to_read(place: Place, typed: str, hint: str) -> None:
+    """Rather than which words it would have liked."""
+    result = place.run("install", typed)
+    assert (result.code, place.files()) == (2, set())
+    assert hint in result.err.partition("\n\nhint: ")[2]
+    assert result.err.count("\n") == 3
+
+
+# -- at login ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+def test_the_login_tells_what_it_did(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written, there already, removed; and where it is refused, a remedy of that place."""
+    place.program("systemctl", "")
+    unit = place.user / ".config/systemd/user/afterword.service"
+    assert f"written: {unit}\n" in place.run("install", "login").out
+    assert f"there already: {unit}\n" in place.run("install", "login").out
+    assert place.run("uninstall", "login").out == f"removed: {unit}\n"
+    assert place.run("uninstall", "login").out == f"there is nothing to remove: {unit}\n"
+
+    monkeypatch.setattr(durable, "disk", FailingDisk(1, errno.EACCES, for_ever=True))
+    err = place.run("install", "login").err
+    assert err == f"error: {unit.parent}: permission denied\n\nhint: change its owner or mode\n"
 
 
 # -- VS Code -----------------------------------------------------------------------------------

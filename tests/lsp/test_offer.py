@@ -41,6 +41,18 @@ def became(*changes: Change) -> list[tuple[str, str, int]]:
         ([insert("ver rose", 17), insert("s", 25)], ("a", "partly", 8)),
         ([insert("ver rose", 17)], ("a", "partly", 8)),
         ([insert("ver rose", 17), insert(" ", 25)], ("a", "partly", 8)),
+        # so does Vim: the word before it is taken away, and comes back, alone or with more
+        (
+            [Change("We went to the \nbank."), insert("river rose slowly", 15)],
+            ("a", "accepted", 15),
+        ),
+        ([insert("", 15, end=17), insert("river rose", 15)], ("a", "partly", 8)),
+        ([insert("", 15, end=17), insert("ri", 15)], None),
+        ([insert("", 15, end=17), insert("ri", 15), insert("v", 17)], None),
+        ([insert("", 15, end=17), insert("sea", 15)], ("a", "rejected", 0)),
+        ([insert("", 15, end=17), insert("", 14, end=15)], ("a", "rejected", 0)),
+        ([insert("", 15, end=17)], ("a", "rejected", 0)),
+        ([insert("", 15, end=17), insert("", 15, end=15)], ("a", "rejected", 0)),
         # rejected: other text, text elsewhere, a deletion, another line above
         ([insert("x", 17)], ("a", "rejected", 0)),
         ([insert("v", 17), insert("a", 18)], ("a", "rejected", 0)),
