@@ -6,6 +6,7 @@ time is told to it. It may be set back, and then nothing waits longer than a day
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -155,7 +156,8 @@ def _load(path: Path, now: float) -> _State:
     try:
         state = msgspec.json.decode(durable.read(path, at_most=_MOST_BYTES), type=_State)
     except (msgspec.DecodeError, durable.DamagedError):
-        logger.warning("%s is damaged: what waits to be learned is counted anew", path.name)
+        with suppress(StateError):
+            durable.set_aside(path)
         state.next = now + RETRY_S  # who knows what happened a minute ago
     except StateError:
         pass  # none yet

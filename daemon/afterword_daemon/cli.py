@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from afterword_trainer.model import NotBuiltError
 from afterword_trainer.terminal import (
     DONE,
     FAILED,
@@ -100,8 +101,20 @@ Set something up, on request only; each says what it writes, and can be undone.
   afterword install neovim --dry-run    show what would be done; so for each of them
   afterword uninstall neovim            undo that; so for each of them
 
-Other editors take a few lines in their settings. All of them start the daemon by themselves, so
-that hardly anybody needs `login`.
+Other editors take a few lines in their settings: afterword install emacs says where they stand.
+All of them start the daemon by themselves, so that hardly anybody needs `login`.
+"""
+
+UNINSTALL = """\
+Undo what `afterword install` did; models, settings and what was learned stay as they are.
+
+  afterword uninstall                     what is set up here
+  afterword uninstall neovim              delete the plug-in
+  afterword uninstall vscode              take the extension back from every editor that has it
+  afterword uninstall login               no start at login any more
+  afterword uninstall neovim --dry-run    show what would be done; so for each of them
+
+What somebody else put in their place is left alone.
 """
 
 EPILOGUE = """\
@@ -148,6 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # of --help and --version
         return _run(options)
+    except NotBuiltError as error:
+        tell(error)
+        return FAILED
     except BrokenPipeError:
         return end_with_the_pipe()
     except OSError as error:
@@ -202,7 +218,7 @@ def build_parser() -> argparse.ArgumentParser:
         "config": CONFIG,
         "watch": WATCH,
         "install": INSTALL,
-        "uninstall": INSTALL,
+        "uninstall": UNINSTALL,
     }
     verbs = {
         verb: commands.add_parser(
@@ -260,13 +276,7 @@ def _add_options(verbs: Mapping[str, argparse.ArgumentParser]) -> None:
         "--stay", action="store_true", help="do not end when nobody is connected"
     )
     for verb in ("install", "uninstall"):
-        verbs[verb].add_argument(
-            "what",
-            nargs="?",
-            choices=("neovim", "vscode", "login"),
-            metavar="neovim|vscode|login",
-            help="see above",
-        )
+        verbs[verb].add_argument("what", nargs="?", metavar="neovim|vscode|login", help="see above")
         verbs[verb].add_argument(
             "--dry-run", action="store_true", help="only show what would be done"
         )

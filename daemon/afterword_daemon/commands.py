@@ -1,8 +1,9 @@
 """The verbs of `afterword`, one function each: options in, lines on the terminal out.
 
 Those that tell how the daemon is and care for its process stand here, those that have it write in
-`asking`, those that set something in `setting_up`. Knows what to ask of whom, and what to say then;
-how it looks, `view` knows. `--json` writes JSON and nothing else on standard output.
+`asking`, those that set something in `setting`, those for editors and the login in `installing`.
+Knows what to ask of whom, and what to say then; how it looks, `view` knows. `--json` writes JSON
+and nothing else on standard output.
 Each verb imports what it needs when it is called: `status` and `--help` must not wait for numpy.
 """
 
@@ -21,7 +22,7 @@ from afterword_trainer.durable import StateError
 from afterword_trainer.paths import Paths
 from afterword_trainer.terminal import DONE, FAILED, NOT_RUNNING
 
-from afterword_daemon import client, endpoint, pause, view
+from afterword_daemon import client, endpoint, pause, starting, view
 from afterword_daemon.client import Connection, DaemonError, NotRunningError
 from afterword_daemon.protocol import Status
 
@@ -48,7 +49,7 @@ NAME = "afterword"  # as the daemon's log calls us
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
-    from afterword_daemon import asking, setting_up
+    from afterword_daemon import asking, installing, setting
 
     paths = Paths.from_environment()
     match options.command:
@@ -71,13 +72,13 @@ def run(options: argparse.Namespace) -> int:
         case "stats":
             return asking.stats_command(options, paths)
         case "watch":
-            return setting_up.watch_command(options, paths)
+            return setting.watch_command(options, paths)
         case "pause" | "resume":
-            return setting_up.pause_command(options.command, paths)
+            return setting.pause_command(options.command, paths)
         case "config":
-            return setting_up.config_command(options, paths)
+            return setting.config_command(options, paths)
         case "install" | "uninstall":
-            return setting_up.install_command(options, paths)
+            return installing.install_command(options, paths)
     raise AssertionError(f"{options.command} has a parser and no function")
 
 
@@ -89,7 +90,7 @@ def overview_command(paths: Paths) -> int:
     status = status_of(paths)
     view.put("Afterword offers the words you would have written next. It never uses the network.\n")
     if status is None:
-        view.put(view.NOT_RUNNING)
+        view.put(view.not_running(starting.obstacle(paths)))
     else:
         view.put(view.headline(status, time.time()))
     has_learned = paths.models.is_dir() and any(path.is_dir() for path in paths.models.iterdir())
@@ -149,11 +150,13 @@ def _notices(paths: Paths, status: Status | None) -> Iterator[str]:
 def status_command(options: argparse.Namespace, paths: Paths) -> int:
     """`afterword status`."""
     status = status_of(paths)
+    obstacle = "" if status else starting.obstacle(paths)
     if options.json:
-        facts = msgspec.to_builtins(status) if status else {}
+        facts = msgspec.to_builtins(status) if status else {"detail": obstacle} if obstacle else {}
         print(json.dumps({"running": status is not None} | facts))
     elif status is None:
-        view.put(view.NOT_RUNNING + "\n" + view.hints("afterword start"))
+        hint = "afterword doctor" if obstacle else "afterword start"
+        view.put(view.not_running(obstacle) + "\n" + view.hints(hint))
     else:
         for line in view.files(status) if options.files else view.status(status, time.time()):
             view.put(line)
@@ -187,9 +190,7 @@ def doctor_command(options: argparse.Namespace, paths: Paths) -> int:
 
 def logs_command(options: argparse.Namespace, paths: Paths) -> int:
     """`afterword logs`."""
-    from afterword_daemon import process
-
-    path = paths.logs / process.LOG
+    path = paths.logs / endpoint.LOG
     try:
         file = path.open(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -242,7 +243,7 @@ def run_command(options: argparse.Namespace, paths: Paths) -> int:
 
     def report(what: bytes) -> None:
         if what == endpoint.READY:
-            sys.stderr.write(f"serving; the log is {paths.logs / process.LOG}; Ctrl-C ends it\n")
+            sys.stderr.write(f"serving; the log is {paths.logs / endpoint.LOG}; Ctrl-C ends it\n")
         elif what == endpoint.OTHER:
             sys.stderr.write("error: a daemon is running already\n\nhint: afterword stop\n")
 

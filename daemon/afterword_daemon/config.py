@@ -247,6 +247,9 @@ def watched(
     """
     before, add, remove = load(paths).watch, [*map(_whole_path, add)], [*map(_whole_path, remove)]
     for folder in add:
+        if _SURROGATE.search(str(folder)):
+            shown = str(folder).encode(errors="replace").decode()
+            raise WatchError(f"{shown}: this name is not UTF-8; rename it, or name one above it")
         if not folder.is_dir():
             raise WatchError(f"{folder}: there is no such folder; name one that there is")
     for folder in remove:
@@ -391,6 +394,8 @@ _TOP: Mapping[str, Check] = {
     "watch": (_are_folders, 'is a list of folders, each from "/" or "~" on'),
     "ignore": (_is_texts, "is a list of patterns"),
 }
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # of bytes that no file of settings can hold
 
 Key = tuple[str, ...]
 

@@ -5,21 +5,15 @@ nothing of clients, nor of when to look.
 """
 
 import asyncio
-import ctypes
-import gc
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
-from typing import TypeVar
 
 from afterword_trainer import remembering
 from afterword_trainer.model.bundle import BundleError
 from afterword_trainer.paths import Paths
 from afterword_trainer.remembering import Remembered
 
-from afterword_daemon import config
+from afterword_daemon import config, heap
 from afterword_daemon.config import Settings
 from afterword_daemon.engine import Engine
 from afterword_daemon.loaded import About, Loaded, load, stamps
@@ -27,8 +21,6 @@ from afterword_daemon.served import MEMORY_BYTES
 from afterword_daemon.tally import Tally
 
 logger = logging.getLogger(__name__)
-
-AnyT = TypeVar("AnyT")
 
 
 class Current:
@@ -41,9 +33,6 @@ class Current:
         self.about = loaded.about
         self._stamps = loaded.stamps
         self._reloading = asyncio.Lock()
-        # Models are read in one thread: the C library keeps for each what it once had. Twenty-four
-        # swaps of the base left 160 MB resident where 63 had been; so, and tidied up, 83 at most.
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
 
     @property
     def is_outdated(self) -> bool:
@@ -64,21 +53,20 @@ class Current:
                 self.about = replace(self.about, settings_notice=notice)
             else:
                 settings = await self._take_up()
-                gc.collect()  # the model before may be known to itself alone
-                await self._load(_give_back)
+                await asyncio.to_thread(heap.give_back)
             self._stamps = now  # of before it was read, so that nothing is missed
             self.engine.settings = settings
             return True
 
     async def _take_up(self) -> Settings:
         """Answer by the model that is in use by now; the settings beside it."""
-        loaded = await self._load(lambda: load(self._paths, self.engine.settings))
+        loaded = await asyncio.to_thread(load, self._paths, self.engine.settings)
         before = self.about
         bundle = loaded.bundle
         if bundle and (before.model is None or bundle.id != before.model.id):
             try:
                 # Its network is built anew, which may take longer than a key.
-                await self._load(lambda: self.engine.swap(bundle))
+                await asyncio.to_thread(self.engine.swap, bundle)
                 logger.info("the model is now %s", bundle.id)
             except BundleError as error:
                 loaded = replace(loaded, bundle=None, model_notice=str(error))
@@ -90,9 +78,6 @@ class Current:
         # A model that cannot be read any more can still be asked.
         self.about = replace(about, model=about.model or before.model)
         return loaded.settings
-
-    async def _load(self, work: Callable[[], AnyT]) -> AnyT:
-        return await asyncio.get_running_loop().run_in_executor(self._loader, work)
 
 
 def _says_no_more(loaded: Loaded, before: About) -> bool:
@@ -118,10 +103,4 @@ def _remembered(paths: Paths, loaded: Loaded) -> Remembered | None:
     if loaded.bundle is None:
         return None
     path = remembering.path_of(paths)
-    return remembering.load(path, loaded.bundle.alphabet, at_most_bytes=MEMORY_BYTES)
-
-
-def _give_back() -> None:
-    """Have the C library return what nobody uses any more, if it knows how to."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    return remembering.load_or_set_aside(path, loaded.bundle.alphabet, at_most_bytes=MEMORY_BYTES)

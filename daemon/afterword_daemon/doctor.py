@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from afterword_trainer.paths import Paths
 
-from afterword_daemon import client, endpoint, view
+from afterword_daemon import client, endpoint, starting, view
 from afterword_daemon.protocol import Model, Status
 
 State = Literal["ok", "warning", "failed", "skipped"]
@@ -157,7 +157,10 @@ def _folders(patient: Patient) -> Found:
         return "failed", f"not yours: {', '.join(foreign)}", f"chown -R $USER {' '.join(foreign)}"
     if closed:
         folders = " ".join(dict.fromkeys(closed))
-        remedy = f"chmod u+rwx {folders}, or set AFTERWORD_HOME to a folder that can be written"
+        remedy = f"chmod u+rwx {folders}"
+        if any(os.statvfs(folder).f_flag & os.ST_RDONLY for folder in closed):
+            remedy = "check the disk and mount it for writing"
+        remedy += ", or set AFTERWORD_HOME to a folder that can be written"
         return "failed", f"nothing can be written in {folders}", remedy
     if open_to_others:
         folders = " ".join(open_to_others)
@@ -318,6 +321,9 @@ def _daemon(patient: Patient) -> Found:
         case client.NotRunningError() if pid := endpoint.holder(patient.paths):
             what = f"process {pid} is at work and cannot be connected to"
             return "failed", what, "afterword restart"
+        case client.NotRunningError() if obstacle := starting.obstacle(patient.paths):
+            what, _, remedy = obstacle.partition("; ")
+            return "failed", what, remedy
         case client.NotRunningError():
             return "skipped", "not running; the first editor starts it, or: afterword start"
         case client.LostError() as error:
@@ -333,7 +339,8 @@ def _daemon(patient: Patient) -> Found:
         what = f"{found}, but is of version {status.build}"
         return "warning", what, "afterword restart"
     if status.detail:
-        return "warning", f"{found}, but: {status.detail}", "see the checks config and model"
+        what = f"{found}, but: {status.detail}"
+        return "warning", what, "see the checks config, disk, model and watching"
     return "ok", found
 
 
@@ -402,6 +409,23 @@ def _forgotten(patient: Patient) -> Found:
             return "warning", what, "afterword start"
         return "ok", f"at it, {view.n_of(waiting, 'path')} to go"
     return "ok", last.sentence if last else "nothing was asked for"
+
+
+def _damaged(patient: Patient) -> Found:
+    """Nothing of ours was found damaged and set aside."""
+    from afterword_trainer import durable, ledger
+
+    from afterword_daemon import aside
+
+    files = aside.found(patient.paths)
+    found = [f"{aside.sentence([file])}: {file.name}" for file in files]
+    _, n_damaged = durable.read_records(patient.paths.data / ledger.NAME)
+    if n_damaged:  # which nobody can mend
+        found.append(str(ledger.Ledger(entries=(), n_damaged=n_damaged).problem))
+    told = "\n".join(found) or "nothing was damaged"
+    if not files:
+        return "ok", told
+    return "warning", told, f"rm -r {' '.join(shlex.quote(str(file)) for file in files)}"
 
 
 def _socket(patient: Patient) -> Found:
@@ -476,9 +500,7 @@ def _memory(patient: Patient) -> Found:
 
 def _log(patient: Patient) -> Found:
     """No errors were written since it was started."""
-    from afterword_daemon import process
-
-    path = patient.paths.logs / process.LOG
+    path = patient.paths.logs / endpoint.LOG
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -548,6 +570,7 @@ CHECKS: Mapping[str, Callable[[Patient], Found]] = {
     "daemon": _daemon,
     "watching": _watching,
     "forgotten": _forgotten,
+    "damaged": _damaged,
     "socket": _socket,
     "network": _network,
     "seccomp": _seccomp,

@@ -37,6 +37,8 @@ BACKLOG: Final = 128  # connections that wait to be accepted: twice the clients 
 MAX_PATH: Final = 103  # bytes in the address of a socket, on the system that takes fewest (macOS)
 READY: Final = b"ready"  # what a daemon reports to its starter: it can be connected to
 OTHER: Final = b"other"  # or: another one is alive, or only just ending
+LOG: Final = "daemon.log"  # in the folder of logs
+MAX_LOG: Final = 2 << 20  # bytes, and as many in the log before: months of a quiet daemon
 LOCKS: Final = Path("/proc/locks")  # who holds which, on Linux
 MAX_NOTE: Final = 4096  # bytes of endpoint.json; more was not written by a daemon
 
@@ -240,10 +242,7 @@ def candidates(paths: Paths) -> list[Path]:
 
 
 def announce(paths: Paths, listener: Listener, *, protocol: int, started: float) -> None:
-    """Write down where clients find the socket. Raises StateError.
-
-    A full disk is no reason to serve nobody: clients look in the usual places too.
-    """
+    """Write down where clients find the socket. Raises StateError."""
     endpoint = Endpoint(
         socket=str(listener.path),
         pid=os.getpid(),
@@ -251,12 +250,7 @@ def announce(paths: Paths, listener: Listener, *, protocol: int, started: float)
         build=build(),
         started=started,
     )
-    try:
-        durable.replace(note_of(paths), msgspec.json.encode(endpoint))
-    except StateError as error:
-        if not is_full(error):
-            raise
-        logger.warning("the disk is full: clients have to look for the socket in the usual places")
+    durable.replace(note_of(paths), msgspec.json.encode(endpoint))
 
 
 def is_full(error: StateError) -> bool:

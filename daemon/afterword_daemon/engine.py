@@ -80,6 +80,8 @@ class Engine:
         else:
             other = Served(bundle, empty(bundle.alphabet, model.mixer), self._caching)
         self._model = other  # last, and at once: answers may be made meanwhile
+        if model:
+            model.rest()
 
     @property
     def library(self) -> Library | None:
@@ -300,12 +302,14 @@ class Engine:
         self._note(request.document, why)
         items = self._items(document, offers, symbols, model)
         # 5) Afterwards: learn whole words, unless the document was closed meanwhile or another
-        #    editor, that has it too, was faster; and look ahead.
-        if model.documents.get(request.document) is document and document.symbols is symbols:
-            may_learn = learn and self._may_learn(request.language)
-            self._learn(model, document, request, found if may_learn else None)
-        if not request.invoked:
-            model.ahead = model.look_ahead(cursor, policy)
+        #    editor, that has it too, was faster; and look ahead. Not by a model that has been
+        #    replaced: it is to be gone as soon as it has answered.
+        if model is self._model:
+            if model.documents.get(request.document) is document and document.symbols is symbols:
+                may_learn = learn and self._may_learn(request.language)
+                self._learn(model, document, request, found if may_learn else None)
+            if not request.invoked:
+                model.ahead = model.look_ahead(cursor, policy)
         code = why.reason.value if why.reason else ""
         return Completed(id=request.id, items=items, reason=code, model=model.id)
 

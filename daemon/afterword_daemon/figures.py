@@ -24,7 +24,6 @@ from afterword_daemon import (
     learning,
     lookout,
     pause,
-    process,
     tally,
     trainee,
 )
@@ -122,7 +121,7 @@ def files_of(paths: Paths, socket: Path | None) -> dict[str, str]:
         "index": str(paths.data / INDEX),
         "learning": str(paths.data / learning.NAME),
         "forgetting": str(paths.data / forgetting.NAME),
-        "log": str(paths.logs / process.LOG),
+        "log": str(paths.logs / endpoint.LOG),
         "crashes": str(paths.logs / "daemon.err"),
         "reader's log": str(paths.logs / lookout.ERRORS),
         "training log": str(paths.logs / trainee.ERRORS),

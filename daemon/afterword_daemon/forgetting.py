@@ -26,10 +26,10 @@ from afterword_trainer.paths import Paths
 from afterword_trainer.registry import Registry
 from msgspec import Meta
 
-from afterword_daemon import discreet, trainee
+from afterword_daemon import trainee
 from afterword_daemon.child import ChildError
 from afterword_daemon.machine import HURRY_S, Machine, ThisMachine, Worker
-from afterword_daemon.protocol import Forgot
+from afterword_daemon.protocol import Forgot, name_of, path_of
 from afterword_daemon.trainee import Said
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,11 @@ class Forgetting:
         self._tell = tell
         self._command = tuple(command)
         self._machine: Machine = machine or ThisMachine()
-        self._state = _load(paths.data / NAME)
+        self._state, is_damaged = _load(paths.data / NAME)
+        if is_damaged:
+            with suppress(StateError):
+                durable.set_aside(paths.data / NAME)
+                durable.replace(paths.data / NAME, msgspec.json.encode(self._state))
         self._put_aside: set[str] = set()  # paths that failed; they have to be asked for again
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -85,8 +89,8 @@ class Forgetting:
         Then it is on disk that nothing reads it again, and what is still to be done.
         """
         await asyncio.to_thread(_check, path, self._paths)
-        waiting = self._state.waiting
-        one = next((one for one in waiting if one.path == path), None) or _Waiting(path=path)
+        waiting, name = self._state.waiting, name_of(path)
+        one = next((one for one in waiting if one.path == name), None) or _Waiting(path=name)
         one.tries = 0
         if one not in waiting:
             if len(waiting) >= MOST_WAITING:
@@ -95,13 +99,14 @@ class Forgetting:
         try:
             await self._write()
             await asyncio.to_thread(lambda: Forgotten.load(self._paths).add(path))
+            await asyncio.to_thread(_drop_damaged, self._paths)
         except StateError:
             if one in waiting:  # whoever asked is told so, and may ask again
                 waiting.remove(one)
             with suppress(StateError):
                 await self._write()
             raise
-        self._put_aside.discard(path)
+        self._put_aside.discard(name)
         self._changed.set()
 
     async def run(self) -> None:
@@ -146,7 +151,7 @@ class Forgetting:
         said, n_before = Said(), waiting.tries - 1
         try:
             worker = self._machine.start(
-                [*self._command, "--", waiting.path],
+                [*self._command, "--", path_of(waiting.path)],
                 log=self._paths.logs / trainee.ERRORS,
                 environment=trainee.environment(self._paths),
             )
@@ -214,14 +219,20 @@ class Forgetting:
             try:
                 await asyncio.to_thread(durable.replace, self._paths.data / NAME, data)
             except StateError as error:
-                logger.error("what waits cannot be stored: %s", discreet.without_text(error))
+                logger.error("what waits cannot be stored: %s", durable.without_path(error))
                 raise
 
 
 def stored(paths: Paths) -> tuple[int, Forgot | None]:
     """How many paths wait, and what came of the last one, by what is on disk."""
-    state = _load(paths.data / NAME)
+    state, _ = _load(paths.data / NAME)
     return len(state.waiting), state.last
+
+
+def _drop_damaged(paths: Paths) -> None:
+    """Delete what was set aside: it may name the path, or hold its text, and nobody can look."""
+    for damaged in durable.aside(paths.data):
+        durable.retire(damaged)
 
 
 def _check(path: str, paths: Paths) -> None:
@@ -230,11 +241,13 @@ def _check(path: str, paths: Paths) -> None:
         raise ForgettingError(f"{path!r}: no path has a NUL in it; check the spelling")
     is_known = os.path.lexists(path) or Forgotten.load(paths).holds(path)
     if not (is_known or any(Registry.load(paths).below(path))):
-        raise ForgettingError(f"{path}: it is not there and was never learned; check the spelling")
+        raise ForgettingError(
+            f"{name_of(path)}: it is not there and was never learned; check the spelling"
+        )
 
 
 class _Waiting(msgspec.Struct, kw_only=True):
-    path: str  # absolute
+    path: str  # absolute, as `protocol.name_of` names it
     tries: Annotated[int, Meta(ge=0)] = 0  # that did not end well
 
 
@@ -244,15 +257,14 @@ class _State(msgspec.Struct, kw_only=True):
     last: Forgot | None = None
 
 
-def _load(path: Path) -> _State:
+def _load(path: Path) -> tuple[_State, bool]:
+    """What is on disk, and whether that is damaged; then something may have been lost."""
     try:
-        return msgspec.json.decode(durable.read(path, at_most=MOST_BYTES), type=_State)
+        return msgspec.json.decode(durable.read(path, at_most=MOST_BYTES), type=_State), False
     except (msgspec.DecodeError, durable.DamagedError):
-        logger.warning("%s is damaged: what was to be forgotten has to be asked anew", path.name)
-        return _State(last=Forgot(how="died", sentence=_LOST))
+        return _State(last=Forgot(how="died", sentence=_LOST)), True
     except StateError:
-        pass  # none yet
-    return _State()
+        return _State(), False  # none yet
 
 
 _LOST: Final = (

@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from afterword_trainer import remembering
+from afterword_trainer import durable, remembering
 from afterword_trainer.durable import StateError
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
 
-from afterword_daemon import discreet
 from afterword_daemon.config import Settings
 from afterword_daemon.library import Library
 from afterword_daemon.lookout import Lookout, Report
-from afterword_daemon.protocol import Watched
+from afterword_daemon.protocol import Watched, path_of
+from afterword_daemon.trouble import Trouble
 from afterword_daemon.watching.messages import Anew, Gone, Hello, Look, Saved, Settled
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # 20 MB are written then. What a crash loses of it costs no more than to be told again.
 STORE_S: Final = 300.0
 FORGET_S: Final = 1.0  # the same when something was forgotten: it is to be gone from the disk too
-AGAIN_S: Final = 60.0  # until what was forgotten is read again, if it could not be
+AGAIN_S: Final = 60.0  # until the next try, where the disk refused
 BUSY_S: Final = 1.0  # until the next try, while files wait to be learned
 MOST_CHARACTERS: Final = 400_000  # of files, newest first: two thirds of the memory
 
@@ -60,11 +60,17 @@ class Keeping:
         self._wanted: tuple[Settings, bool] | None = None  # as `watch` was told
         self._removed = False  # a folder is watched no more, and its files are to be gone soon
         self._storing: asyncio.Task[None] | None = None
+        self._storing_trouble = Trouble("the memory cannot be stored")
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def problem(self) -> str:
-        """Why nothing is watched that should be; "" if all is well."""
+        """Why not all is kept that should be, and the remedy; "" if all is well."""
+        return self._unread or self._storing_trouble.sentence
+
+    @property
+    def _unread(self) -> str:
+        """Why nothing is read."""
         return _UNREADABLE if self._forgotten is None else self._lookout.problem
 
     def watch(self, settings: Settings, *, is_paused: bool) -> None:
@@ -102,13 +108,13 @@ class Keeping:
             path = str(folder.absolute())
             one = self._lookout.folders.get(path)
             if one is None:
-                found.append(Watched(path=path, detail=self.problem))
+                found.append(Watched(path=path, detail=self._unread))
             else:
                 found.append(
                     Watched(
                         path=path,
                         mode=one.mode,
-                        detail=one.detail,
+                        detail=self._unread or one.detail,
                         files=one.files,
                         skipped=one.skipped,
                     )
@@ -150,11 +156,12 @@ class Keeping:
 
         One that has no file is not; where it cannot be told what is, every file is.
         """
-        if not document.startswith(os.sep):
+        path = path_of(document)
+        if not path:
             return False
-        if self._forgotten is None or self._is_let_go(document):
+        if self._forgotten is None or self._is_let_go(path):
             return True
-        return self._forgotten.holds(document)
+        return self._forgotten.holds(path)
 
     def _is_let_go(self, path: str) -> bool:
         return any(path == one or path.startswith(one + os.sep) for one in self._let_go_of)
@@ -218,7 +225,8 @@ class Keeping:
         try:
             return Forgotten.load(self._paths)
         except StateError as error:
-            logger.error("what was forgotten cannot be read: %s", discreet.without_text(error))
+            if self._forgotten is not None or not self._next_try:  # once, not at every try
+                logger.error("what was forgotten cannot be read: %s", durable.without_path(error))
             return None
 
     # -- the memory on disk --------------------------------------------------------------------
@@ -249,9 +257,10 @@ class Keeping:
         try:
             point = await asyncio.to_thread(store)
         except StateError as error:
-            logger.error("the memory cannot be stored: %s", discreet.without_text(error))
-            self._store_in(STORE_S)
+            self._storing_trouble.begin(error)
+            self._store_in(min(AGAIN_S, STORE_S))
             return
+        self._storing_trouble.end()
         if number := library.stored(point):
             self._lookout.stored(number)
         self._watch_again()

@@ -15,6 +15,7 @@ from afterword_trainer import remembering
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.remembering import Remembered
 
+from afterword_daemon.protocol import path_of
 from afterword_daemon.recollection import is_unsaved
 
 MOST_WAITING = 200_000  # characters that wait to be learned; beyond, whoever tells has to wait
@@ -108,10 +109,13 @@ class Library:
         self.begin()
 
     def forget(self, holds: Callable[[str], bool]) -> bool:
-        """Have the memory forget the files for which that is true, before all else; whether any."""
+        """Have the memory forget the files for which that is true, before all else; whether any.
+
+        `holds` is asked for paths; here they have names, see `protocol.name_of`.
+        """
         paths = {path for path in self._remembered.memory.documents() if not is_unsaved(path)}
         paths |= set(self._waiting)
-        unwanted = [path for path in paths if holds(path)]
+        unwanted = [path for path in paths if holds(path_of(path))]
         for path in unwanted:
             self._wait(path, None)
             self._waiting.move_to_end(path, last=False)
@@ -123,7 +127,8 @@ class Library:
         if self._doubtful:  # what was stored meanwhile did not count, see `storing`
             self._told = self._told._replace(changes=self._told.changes + 1)
         for path in list(self._doubtful):
-            if not any(path.startswith(f"{folder.rstrip('/')}/") for folder in out_of_reach):
+            real = path_of(path)
+            if not any(real.startswith(f"{folder.rstrip('/')}/") for folder in out_of_reach):
                 self._wait(path, None)
         self._doubtful = set()
 

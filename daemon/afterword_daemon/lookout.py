@@ -25,6 +25,7 @@ from afterword_daemon.protocol import ProtocolError
 from afterword_daemon.watching import messages
 from afterword_daemon.watching.messages import (
     Anew,
+    Failing,
     Folder,
     FromReader,
     Gone,
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 COMMAND: Final = (sys.executable, "-m", "afterword_daemon.watching")
 ERRORS: Final = "reader.err"  # in the folder of logs: what a reader says when it fails
 AGAIN_S: Final = (1.0, 5.0, 30.0, 300.0)  # until it is started again, by how often it has died
+REFUSED_S: Final = 30.0  # the same at most where the disk refuses: somebody may be making room
 SOUND_S: Final = 60.0  # one that lived for so long was sound, and what killed it is new
 END_S: Final = 2.0  # for one that was told to end
 MOST_ERRORS: Final = 1 << 16  # bytes of what a reader that dies has to say
@@ -69,6 +71,7 @@ class Lookout:
         self._command = command
         self._look: Look | None = None
         self._process: Process | None = None
+        self._failing: Failing | None = None  # what this one said last
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()  # of readers that were told to end
         self._may_tell = asyncio.Event()
@@ -137,17 +140,27 @@ class Lookout:
         n_deaths = 0
         while True:
             began = time.monotonic()
+            self._failing = None
             try:
                 await self._run()
                 what = "it ended"
-            except (OSError, StateError, ProtocolError) as error:
+            except StateError as error:  # its own log, before there is a reader
+                what = ""
+                self._failing = Failing(detail=str(error), cause=durable.without_path(error))
+            except (OSError, ProtocolError) as error:
                 what = type(error).__name__
             if time.monotonic() - began > SOUND_S:
                 n_deaths = 0
             pause_s = AGAIN_S[min(n_deaths, len(AGAIN_S) - 1)]
             n_deaths += 1
-            logger.error("the reader of folders failed (%s); again in %g s", what, pause_s)
-            self.problem = "the process that reads watched folders died; see: afterword logs"
+            problem = "the process that reads watched folders died; see: afterword logs"
+            if self._failing:
+                pause_s = min(pause_s, REFUSED_S)
+                problem, what = self._failing.detail, self._failing.cause
+            # Of a disk that refuses it is said once, not at every try.
+            if not self._failing or problem != self.problem:
+                logger.error("the reader of folders failed (%s); again in %g s", what, pause_s)
+            self.problem = problem
             await asyncio.sleep(pause_s)
 
     async def _run(self) -> None:
@@ -182,14 +195,23 @@ class Lookout:
         while data := await process.stdout.read(1 << 16):
             for message in frames.feed(data):
                 await self._may_tell.wait()
-                self.problem = ""
                 match message:
                     case Folder():
                         self.folders[message.path] = message
+                    case Failing():
+                        self._failing = message
                     case Hello() if message.version != messages.READER_VERSION:
                         raise ProtocolError("the reader on disk is of another version")
-                    case _:
+                    case Hello() | Anew():  # it has done nothing yet that could fail
                         self._tell(message)
+                    case _:
+                        self._is_well()
+                        self._tell(message)
+
+    def _is_well(self) -> None:
+        if self.problem:
+            logger.info("folders are read again")
+        self.problem = ""
 
 
 async def _end(process: Process) -> None:

@@ -11,7 +11,7 @@ from afterword_trainer.paths import Paths
 
 
 def file_of(paths: Paths) -> Path:
-    """Where it is written; what it holds is for people."""
+    """Where it is written; it holds nothing."""
     return paths.data / "paused"
 
 
@@ -23,6 +23,6 @@ def holds(paths: Paths) -> bool:
 def put(paths: Paths, *, is_paused: bool) -> None:
     """Pause learning, or let it go on. Raises durable.StateError."""
     if is_paused:
-        durable.replace(file_of(paths), b"Nothing is learned while this file is here.\n")
+        durable.replace(file_of(paths), b"")  # a full disk has no room for a word, but for a name
     elif holds(paths):
         durable.retire(file_of(paths))

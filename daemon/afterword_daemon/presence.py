@@ -16,6 +16,7 @@ from afterword_trainer.paths import Paths
 
 from afterword_daemon import endpoint, protocol
 from afterword_daemon.endpoint import EndpointError, Listener
+from afterword_daemon.trouble import Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,12 @@ class Presence:
         self._listener: Listener | None = None
         self._accepting: asyncio.Server | None = None
         self._next_keep = time.monotonic() + KEEP_S
+        self._trouble = Trouble("where the daemon is cannot be written down")
+
+    @property
+    def problem(self) -> str:
+        """What cannot be written, and the remedy; "" if all is well."""
+        return self._trouble.sentence
 
     @property
     def socket(self) -> Path | None:
@@ -66,7 +73,7 @@ class Presence:
             elif endpoint.read(self._paths) is None:
                 self._announce()
         except (EndpointError, StateError) as error:
-            logger.error("clients cannot find the daemon: %s", type(error).__name__)
+            self._trouble.begin(error)
         if time.monotonic() > self._next_keep:
             self._next_keep = time.monotonic() + KEEP_S
             self._listener.keep()
@@ -83,10 +90,21 @@ class Presence:
             endpoint.withdraw(self._paths, self._listener)
 
     def _announce(self) -> None:
+        """Write the note. Raises StateError.
+
+        A disk that is full is no reason to serve nobody: clients look in the usual places too.
+        """
         assert self._listener
-        endpoint.announce(
-            self._paths,
-            self._listener,
-            protocol=protocol.PROTOCOL_VERSION,
-            started=self.started,
-        )
+        try:
+            endpoint.announce(
+                self._paths,
+                self._listener,
+                protocol=protocol.PROTOCOL_VERSION,
+                started=self.started,
+            )
+        except StateError as error:
+            if not endpoint.is_full(error):
+                raise
+            self._trouble.begin(error)
+        else:
+            self._trouble.end()

@@ -8,10 +8,11 @@ the six paths: it lets go of whoever started it before it does anything else.
 import asyncio
 import faulthandler
 import gc
+import io
 import logging
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
@@ -20,15 +21,14 @@ from typing import Final
 
 from afterword_trainer import durable
 from afterword_trainer.durable import LockedError, StateError
+from afterword_trainer.model import NotBuiltError
 from afterword_trainer.paths import Paths
 
-from afterword_daemon import confinement, discreet, endpoint
+from afterword_daemon import confinement, discreet, endpoint, heap
 from afterword_daemon.endpoint import OTHER, READY, EndpointError
 
 logger = logging.getLogger(__name__)
 
-LOG: Final = "daemon.log"  # in the folder of logs
-MAX_LOG: Final = 2 << 20  # bytes, and as many in the log before: months of a quiet daemon
 MAX_EQUAL: Final = 100  # lines a minute: a client that comes and goes all the time fills no disk
 EXIT_OTHER: Final = 75  # there is a daemon already; EX_TEMPFAIL of sysexits.h
 
@@ -40,11 +40,11 @@ def run(
 
     With `stay` it does not end when nobody is connected, whatever the settings say.
     `report` hears `READY` when clients can connect, or else why they never will. Raises StateError
-    or EndpointError if there is no place for it.
+    or EndpointError if there is no place for it, NotBuiltError if the memory was not compiled.
     """
     confinement.leave_no_traces()
     try:
-        log = LogFile(paths.logs / LOG, at_most=MAX_LOG)
+        log = LogFile(paths.logs / endpoint.LOG, at_most=endpoint.MAX_LOG)
         with _logging_to(log):
             # Before the engine and all that it needs is loaded: it holds for that too.
             enforced_by = confinement.confine()
@@ -53,7 +53,7 @@ def run(
     except LockedError:
         report(OTHER)
         return EXIT_OTHER
-    except (StateError, EndpointError) as error:
+    except (StateError, EndpointError, NotBuiltError) as error:
         report(str(error).encode(errors="replace"))
         raise
     return 0
@@ -71,7 +71,8 @@ def _logging_to(log: "LogFile") -> Iterator[None]:
     except LockedError:
         raise
     except Exception as error:
-        logger.critical("the daemon failed: %s", discreet.without_text(error))
+        what = durable.without_path(error) if isinstance(error, StateError) else ""
+        logger.critical("the daemon failed: %s", what or discreet.without_text(error))
         raise
     finally:
         for one in ours:
@@ -85,6 +86,7 @@ def _serve(
     stay: bool,
     report: Callable[[bytes], None],
 ) -> None:
+    heap.keep_little()
     # The threads of a matrix product cost more memory than they save time on products so small.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from afterword_daemon import loaded, server  # numpy and LiteRT, behind the filter
@@ -123,14 +125,20 @@ class LogFile(logging.Handler):
     """A log that is moved aside when it has grown long, of which one before is kept."""
 
     def __init__(self, path: Path, *, at_most: int) -> None:
-        """Raises StateError if it cannot be written; a full disk costs lines of it only."""
+        """Raises StateError if it cannot be written; a full disk puts lines off, the last ones."""
         super().__init__()
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._path = path
         self._at_most = at_most
         self._minute = 0.0
         self._counts: Counter[str] = Counter()  # of lines that differ in their figures only
-        self._open()
+        self._unwritten: deque[bytes] = deque(maxlen=MAX_EQUAL)
+        self._file: io.FileIO | None = None
+        try:
+            self._open()
+        except StateError as error:
+            if not endpoint.is_full(error):
+                raise
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, unless it has been written very often in this minute."""
@@ -140,16 +148,24 @@ class LogFile(logging.Handler):
         self._counts[record.msg] += 1
         if self._counts[record.msg] > MAX_EQUAL:
             return
+        self._unwritten.append(f"{self._line(record)}\n".encode(errors="replace"))
         with suppress(OSError, StateError):  # a full disk is no reason to serve nobody
-            if self._file.tell() >= self._at_most:
-                before = self._file
+            if self._file is None or self._file.tell() >= self._at_most:
                 self._open()
-                before.close()
-            self._file.write(f"{self._line(record)}\n".encode(errors="replace"))
+            assert self._file
+            while self._unwritten:
+                line = self._unwritten.popleft()
+                n_bytes = 0
+                try:
+                    n_bytes = self._file.write(line)
+                finally:
+                    if n_bytes < len(line):
+                        self._unwritten.appendleft(line[n_bytes:])
 
     def close(self) -> None:
         """No more lines."""
-        self._file.close()
+        if self._file:
+            self._file.close()
         super().close()
 
     def _line(self, record: logging.LogRecord) -> str:
@@ -160,13 +176,11 @@ class LogFile(logging.Handler):
         return self.format(logging.makeLogRecord(record.__dict__ | {"msg": where, "args": ()}))
 
     def _open(self) -> None:
-        try:
-            descriptor = durable.continue_log(self._path, at_most=self._at_most)
-        except StateError as error:
-            if not endpoint.is_full(error):
-                raise
-            descriptor = durable.open_nothing()
-        self._file = os.fdopen(descriptor, "ab", buffering=0)
+        before = self._file
+        descriptor = durable.continue_log(self._path, at_most=self._at_most)
+        self._file = io.FileIO(descriptor, "a")
+        if before:
+            before.close()
 
 
 # -- when a client starts it -------------------------------------------------------------------
@@ -190,7 +204,7 @@ def main(arguments: Sequence[str]) -> int:
 
     try:
         return run(paths, report=report)
-    except (StateError, EndpointError):
+    except (StateError, EndpointError, NotBuiltError):
         return 1  # as it was reported
     except Exception as error:  # its message may quote anything, and would be kept in daemon.err
         report(f"{discreet.without_text(error)}; see: afterword logs".encode())

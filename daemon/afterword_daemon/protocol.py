@@ -8,8 +8,11 @@ What a client may say is bounded field by field, so that a message that is well 
 daemon little as well: it keeps many of them, and makes everybody wait while it reads one.
 """
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import Meta
@@ -17,7 +20,8 @@ from msgspec import Meta
 # Raise it with any change below, from the first release on; who speaks another starts anew.
 PROTOCOL_VERSION: Final = 1
 MAX_FRAME: Final = 2 << 20  # bytes, from either side: the longest document, were it all escaped
-MAX_NAME: Final = 4096  # characters of a document's name, which is a URI or nearly a path
+MOST_BYTES_OF_PATH: Final = 4095  # no system opens a longer one
+MAX_NAME: Final = 3 * 4096  # characters of a document's name, see `name_of`, or a URI
 MAX_PATH: Final = 1024  # characters; it is relative, and each is a step of the network
 MAX_LANGUAGE: Final = 64  # characters, for the same reason
 MAX_BEFORE: Final = 16_384  # characters left of a cursor: eight times what the network is shown
@@ -59,6 +63,27 @@ State = Literal[
     "degraded",
     "draining",
 ]
+
+
+def name_of(path: str) -> str:
+    """The absolute path of a file as messages have it, which are Unicode.
+
+    It is itself; one with bytes that are no UTF-8 becomes a URI in which these are escaped.
+    """
+    if not _NO_UNICODE.search(path):
+        return path
+    escaped = _NO_UNICODE.sub(lambda byte: f"%{ord(byte[0]) & 0xFF:02X}", path.replace("%", "%25"))
+    return f"file:{escaped}"
+
+
+def path_of(name: str) -> str:
+    """The path that has this name; "" for the name of a document that has no file."""
+    if name.startswith("file:/"):
+        return os.fsdecode(unquote_to_bytes(name.removeprefix("file:")))
+    return name if name.startswith("/") else ""
+
+
+_NO_UNICODE: Final = re.compile("[\udc80-\udcff]")  # a byte as `os.fsdecode` has it
 
 
 class ProtocolError(Exception):
@@ -154,7 +179,7 @@ class Ask(_Message, frozen=True, kw_only=True):
 
     id: int
     what: Order
-    document: Name = ""  # of "why"; of "watch" the folder, of "forget" the path, absolute
+    document: Name = ""  # of "why"; of "watch" the folder, of "forget" the file
 
 
 # -- from the daemon ---------------------------------------------------------------------------

@@ -279,6 +279,10 @@ class Served:
         for document in self.documents.values():
             document.pass_over()
 
+    def rest(self) -> None:
+        """Do nothing more of what can wait, which holds on to all of this."""
+        self.teaching = self.ahead = iter(())
+
     def forget(self, name: str) -> None:
         """A document was closed."""
         self.documents.pop(name, None)

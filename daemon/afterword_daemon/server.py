@@ -23,6 +23,7 @@ from afterword_trainer.durable import StateError
 from afterword_trainer.paths import Paths
 
 from afterword_daemon import (
+    aside,
     config,
     discreet,
     endpoint,
@@ -59,6 +60,7 @@ from afterword_daemon.protocol import (
 )
 from afterword_daemon.sessions import Request, Session, Sessions
 from afterword_daemon.tally import Tally
+from afterword_daemon.trouble import Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +111,7 @@ class Server:
     ) -> None:
         self.ended = asyncio.Event()
         self._paths = paths
+        self._aside = aside.Watch(paths)
         self._current = Current(paths, loaded, Tally(paths.data / tally.NAME))
         self._engine = self._current.engine
         self._engine.is_paused = pause.holds(paths)
@@ -132,9 +135,11 @@ class Server:
         self._forgetting = Forgetting(paths, tell=self._forgets)
         self._is_outdated = False  # a client of another build has come: make room when alone
         self._state: State = "starting"
+        self._told_detail = ""
         self._progress: float | None = None  # of a training
         self._answers = figures.Answers()
         self._meter = figures.Meter(paths.data / figures.USAGE)
+        self._uncounted = Trouble("the counts cannot be stored")
         self._next_refresh = 0.0
         self._pausing = asyncio.Lock()
         self._idle: asyncio.TimerHandle | None = None
@@ -157,6 +162,7 @@ class Server:
         self._learn_on()
         self._has_work.set()
         self._set_idle_timer()
+        self._aside.look()
         self._change()
         logger.info("ready: process %d, confinement %s", os.getpid(), self._confinement)
 
@@ -199,9 +205,14 @@ class Server:
             await asyncio.sleep(LOOK_S)
             self._meter.read()  # it begins anew with a new day
             self._refresh()  # nobody may be typing, and yet something is to be forgotten
+            self._aside.look()
             if not await self._presence.look():
                 self.end("the data folder is gone")
                 return
+            if self._detail != self._told_detail:
+                self._change()
+            if self._uncounted.sentence:
+                self._has_work.set()  # nobody may be typing, and there may be room again
 
     def _set_idle_timer(self) -> None:
         """End some time after the last client has gone."""
@@ -387,7 +398,9 @@ class Server:
         try:
             await asyncio.to_thread(store)
         except StateError as error:
-            logger.error("the counts cannot be stored: %s", discreet.without_text(error))
+            self._uncounted.begin(error)
+        else:
+            self._uncounted.end()
 
     def _work_once(self) -> bool:
         """A few milliseconds of the engine's work; False: nothing is left."""
@@ -445,8 +458,8 @@ class Server:
 
     async def _forget(self, ask: Ask) -> dict[str, Any]:
         """Have a file or folder forgotten: at once, and then in the weights."""
-        path = ask.document
-        if not path.startswith(os.sep):
+        path = protocol.path_of(ask.document)
+        if not path:
             raise ForgettingError("what is in no file is forgotten when it is closed")
         try:
             await self._forgetting.ask(path)
@@ -456,7 +469,7 @@ class Server:
             raise ForgettingError(f"{_NOT_WRITTEN_DOWN}: {error}; then ask again") from error
         self._let_go()
         self._forgets("")
-        return {"forgetting": path}
+        return {"forgetting": ask.document}
 
     def _let_go(self) -> None:
         """Take up what the user had forgotten, by whatever way: memory, documents, training."""
@@ -482,7 +495,8 @@ class Server:
 
     async def _watch(self, ask: Ask) -> dict[str, Any]:
         """Learn from a folder, from now on: as the user's settings then say."""
-        now = await asyncio.to_thread(config.watched, self._paths, add=[Path(ask.document)])
+        folder = Path(protocol.path_of(ask.document) or ask.document)
+        now = await asyncio.to_thread(config.watched, self._paths, add=[folder])
         await self._reload()
         return {"watched": [*map(str, now)]}
 
@@ -501,7 +515,7 @@ class Server:
         about = self._current.about
         return Status(
             state=self._state,
-            detail=about.detail,
+            detail=self._detail or self._aside.sentence,
             pid=os.getpid(),
             started=self._presence.started,
             protocol=protocol.PROTOCOL_VERSION,
@@ -532,12 +546,22 @@ class Server:
 
     # -- state ---------------------------------------------------------------------------------
 
+    @property
+    def _detail(self) -> str:
+        """What is not as it should be, and the remedy: one line for people; "" if all is well."""
+        return (
+            self._current.about.detail
+            or self._keeping.problem
+            or self._presence.problem
+            or self._uncounted.sentence
+        )
+
     def _changed(self, forgotten: str = "") -> Changed:
         about, settings = self._current.about, self._engine.settings
         is_forgetting = self._forgetting.is_busy
         return Changed(
             state=self._state,
-            detail=about.detail,
+            detail=self._detail,
             progress=self._forgetting.share if is_forgetting else self._progress,
             model=about.model.id if about.model else "",
             forgotten=forgotten,
@@ -556,10 +580,11 @@ class Server:
             self._state = "paused"
         elif self._current.about.model is None:
             self._state = "no-model"
-        elif self._current.about.detail:
+        elif self._detail:
             self._state = "degraded"
         else:
             self._state = "ready" if self._progress is None else "learning"
+        self._told_detail = self._detail
         if self._state != before:
             logger.info("state: %s", self._state)
         self._tell(self._changed(forgotten))

@@ -133,7 +133,9 @@ def reached(paths: Paths, *, spawn: bool, command: Sequence[str]) -> Steps[Socke
             except LockedError:
                 pass  # somebody is starting one
             except StateError as error:
-                raise StartError(str(error)) from error
+                sentence = obstacle(paths) or f"the daemon cannot start: {error}"
+                _log(paths, durable.without_path(error))
+                raise StartError(sentence) from error
         except BlockingIOError:  # it is there, and others are before us
             is_busy = True
         except OSError as error:
@@ -224,6 +226,41 @@ def _is_there_another(paths: Paths, group: int) -> bool:
     if connection:
         connection.close()
     return connection is not None
+
+
+def obstacle(paths: Paths) -> str:
+    """Why no daemon can start here, one sentence with its remedy; "" if nothing is in the way.
+
+    A look, which changes nothing; what only trying can tell, trying tells.
+    """
+    for path in (paths.data, paths.logs):
+        folder = path
+        while not os.path.lexists(folder):
+            folder = folder.parent  # where it would be made
+        if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            continue
+        what = f"{folder}: the daemon cannot start, as nothing can be written there"
+        if not folder.is_dir():
+            return f"{what} (it is no folder); move it away"
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return f"{what} (the disk is read-only); {_WRITABLE}"
+        return f"{what} (permission denied); change its owner or mode, or {_ELSEWHERE}"
+    return ""
+
+
+_ELSEWHERE: Final = "set AFTERWORD_HOME to a folder that can be written"
+_WRITABLE: Final = f"check the disk and mount it for writing, or {_ELSEWHERE}"
+
+
+def _log(paths: Paths, cause: str) -> None:
+    """Have the daemon's log tell why there is no daemon, unless that is its last line."""
+    line = f"CRITICAL the daemon cannot start: {cause}\n".encode()
+    path = paths.logs / endpoint.LOG
+    with suppress(OSError, StateError):
+        descriptor = durable.continue_log(path, at_most=endpoint.MAX_LOG)
+        with os.fdopen(descriptor, "ab", buffering=0) as log:
+            if not path.read_bytes().endswith(line):
+                log.write(time.strftime("%Y-%m-%d %H:%M:%S,000 ").encode() + line)
 
 
 def hello(client: str) -> Hello:

@@ -11,6 +11,7 @@ import time
 from bisect import bisect
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -147,7 +148,7 @@ class Tally:
         durable.StateError. Whatever is counted, saved or cleared here meanwhile, what comes last
         is what is stored in the end.
         """
-        if not self._path or not self._changed or self._clock() - self._saved < SAVE_S:
+        if not self._path or not self._changed or 0 <= self._clock() - self._saved < SAVE_S:
             return None
         return self._store(self._path)
 
@@ -185,11 +186,15 @@ class Tally:
         try:
             value = json.loads(durable.read(path, at_most=MOST_BYTES))
             if value["version"] != VERSION or len(value["bins"]) != len(EDGES):
-                return
+                raise ValueError("of another version")
             days = {str(day): Day(**_counts(counts)) for day, counts in value["days"].items()}
             bins = [_Bin(**_counts(bin)) for bin in value["bins"]]
-        except (durable.StateError, ValueError, KeyError, TypeError, AttributeError):
-            return  # none yet, or damaged: counting begins anew
+        except (durable.DamagedError, ValueError, KeyError, TypeError, AttributeError):
+            with suppress(durable.StateError):
+                durable.set_aside(path)
+            return  # counting begins anew
+        except durable.StateError:
+            return  # none yet
         self._days, self._bins = days, bins
 
     def _today(self) -> Day:

@@ -48,6 +48,11 @@ NOT_RUNNING = f"{painted('○', FAINT)} not running; the first editor starts it"
 N_LABEL = 11  # columns before a fact
 
 
+def not_running(obstacle: str) -> str:
+    """That there is no daemon, and why there can be none, if anything is in the way."""
+    return f"{painted('●', YELLOW)} not running\n{notice(obstacle)}" if obstacle else NOT_RUNNING
+
+
 def headline(status: Status, now: float) -> str:
     """The one line: how the daemon is."""
     colour = dict.fromkeys(("ready", "learning", "forgetting"), GREEN).get(status.state, YELLOW)
@@ -198,7 +203,10 @@ def stats(
     yield painted(f"  {'':<{N_LABEL}} {'shown':>8} {'taken':>14} {'keys saved':>12}", FAINT)
     week = (today - timedelta(days=6)).isoformat()
     for label, since in (("today", today.isoformat()), ("seven days", week), ("in all", "")):
-        days = [counts for day, counts in facts.get("days", {}).items() if day >= since]
+        # A clock that was ahead for a while leaves days to come behind; they count in all.
+        until = today.isoformat() if since else "~"
+        counted = facts.get("days", {}).items()
+        days = [counts for day, counts in counted if since <= day <= until]
         shown, taken, partly, characters = (
             sum(counts.get(name, 0) for counts in days)
             for name in ("shown", "accepted", "partly", "characters")

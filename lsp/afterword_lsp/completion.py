@@ -5,14 +5,15 @@ and no order of events.
 """
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from afterword_daemon import protocol
 from lsprotocol import types
-from pygls import uris
 
 from afterword_lsp.documents import START, Document, Place, Position, n_units
 
@@ -184,8 +185,16 @@ def indentation(text: str) -> str:
 
 
 def file_of(uri: str) -> str:
-    """The absolute path of a document's file, or of a folder; "" for one that has none."""
-    return (uris.to_fs_path(uri) or "") if uri.startswith("file:") else ""
+    """The absolute path of a document's file, or of a folder; "" for one that has none.
+
+    Byte for byte, as `os.fsdecode` has it: names need not be UTF-8.
+    """
+    if not uri.startswith("file:"):
+        return ""
+    rest = re.split("[?#]", uri.removeprefix("file:"), maxsplit=1)[0]
+    host, slash, path = rest[2:].partition("/") if rest.startswith("//") else ("", "", rest)
+    raw = unquote_to_bytes(f"{slash}{path}".encode(errors="surrogatepass"))
+    return (f"//{host}" if host and host != "localhost" else "") + os.fsdecode(raw)
 
 
 def path_of(uri: str, folders: tuple[str, ...]) -> str:
@@ -213,8 +222,9 @@ def name_of(uri: str) -> str:
     """The name that the daemon knows a document by: the path of its file, as what is forgotten is
     known by it; the URI where there is no file; or what stands for a very long one.
     """
-    name = file_of(uri) or uri
-    if len(name) <= protocol.MAX_NAME and plain(name) == name:
+    file = file_of(uri)
+    name = protocol.name_of(file) if file else uri
+    if len(name) <= protocol.MAX_NAME and not _SURROGATE.search(name):
         return name
     return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Final
 
+from afterword_daemon import protocol
 from afterword_daemon.starting import DaemonError, RefusedError
 
 from afterword_lsp import completion, status
@@ -52,7 +53,7 @@ async def _obeyed(
         case "afterword.resume":
             return await session.ask("resume")
         case "afterword.learnWorkspace":
-            named = completion.file_of(argument) or argument  # a path is understood as well
+            named = completion.file_of(argument) or _path(argument)  # which is understood as well
             return await _learned(session, [named] if named else folders)
         case "afterword.forgetFile":
             return await _forgotten(session, argument)
@@ -75,7 +76,9 @@ async def _learned(session: Session, folders: Sequence[str]) -> dict[str, Any]:
         return {"error": "no folder is open; open one, or name one to learn from"}
     watched: dict[str, Any] = {}
     for folder in folders:
-        watched = await session.ask("watch", folder)
+        if too_long := _too_long(folder):
+            return {"error": too_long}
+        watched = await session.ask("watch", protocol.name_of(folder))
     return watched
 
 
@@ -86,9 +89,11 @@ async def _forgotten(session: Session, uri: str) -> dict[str, Any]:
     """
     doc = session.documents.get(uri) if uri else session.last
     named = doc.uri if doc else uri
-    if file := completion.file_of(named) or (named if named.startswith("/") else ""):
+    if file := completion.file_of(named) or (_path(named) if named.startswith("/") else ""):
+        if too_long := _too_long(file):
+            return {"error": too_long}
         try:
-            return await session.ask("forget", file)
+            return await session.ask("forget", protocol.name_of(file))
         except RefusedError:
             if doc is None or await asyncio.to_thread(os.path.lexists, file):
                 raise
@@ -96,6 +101,22 @@ async def _forgotten(session: Session, uri: str) -> dict[str, Any]:
         return {"error": "no such document is open"}
     session.let_go(doc)
     return {"let_go": doc.uri, "explanation": session.status(doc)["detail"]}
+
+
+def _path(written: str) -> str:
+    """A path that an editor wrote out; halves of characters become bytes that no file has."""
+    return os.fsdecode(written.encode(errors="surrogatepass"))
+
+
+def _too_long(path: str) -> str:
+    """Why nobody can do anything with such a path; "" for one of a usual length."""
+    n_bytes = len(os.fsencode(path))
+    if n_bytes <= protocol.MOST_BYTES_OF_PATH:
+        return ""
+    return (
+        f"a path of {n_bytes:,} bytes is longer than any system opens, so nothing was ever read "
+        "there; name a shorter one"
+    )
 
 
 async def _why(session: Session, uri: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, Protocol, cast
 
+from afterword_daemon import discreet
 from afterword_trainer import secrets
 from afterword_trainer.paths import Paths
 from lsprotocol import types
@@ -25,7 +26,7 @@ from afterword_lsp.opened import OpenDocument
 from afterword_lsp.progress import Progress
 from afterword_lsp.session import Session
 from afterword_lsp.stdio import Pipes
-from afterword_lsp.wire import Wire, answered, notified, summary
+from afterword_lsp.wire import Wire, answered, notified
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Server(LanguageServer):
     def _followed(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            logger.error("%s", summary(error))
+            logger.error("%s", discreet.without_text(error))
 
     def _show_status(self, status: dict[str, Any]) -> None:
         wanted = self.session.options.status

@@ -7,11 +7,11 @@ A request that cannot be obeyed is answered with an error, whatever else goes wr
 import asyncio
 import json
 import logging
-import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
+from afterword_daemon import discreet
 from lsprotocol import types
 from pygls.exceptions import (
     JsonRpcException,
@@ -62,7 +62,7 @@ class Wire(LanguageServerProtocol):
         try:
             self.handle_message(message)
         except Exception as error:
-            logger.error("%s", summary(error))
+            logger.error("%s", discreet.without_text(error))
 
     def _refusal(self, method: object) -> JsonRpcException | None:
         """Why a message is not obeyed, by when it comes and what it is called."""
@@ -94,7 +94,7 @@ def notified(
         try:
             doing = handler(params)
         except Exception as error:
-            logger.error("%s", summary(error))
+            logger.error("%s", discreet.without_text(error))
         else:
             if asyncio.iscoroutine(doing):
                 follow(doing)
@@ -109,17 +109,10 @@ def answered(handler: Callable[[Any], Any], nothing: Callable[[], Any]) -> Calla
         try:
             return await handler(params)
         except Exception as error:
-            logger.error("%s", summary(error))
+            logger.error("%s", discreet.without_text(error))
             return nothing()
 
     return answer
-
-
-def summary(error: BaseException) -> str:
-    """Where it happened and of which kind it is. The message might quote the user."""
-    frames = traceback.extract_tb(error.__traceback__)
-    at = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "?"
-    return f"{type(error).__name__} in {at}"
 
 
 def _json(body: bytes) -> object:

@@ -97,7 +97,7 @@ def said(result: Result) -> str:
         (["complete", "--prompt", "x", "--temperature", "3"], 2, "within 0 and 2", "--help"),
         (["complete", "--prompt", "x", "--count", "0"], 2, "within 1", "--help"),
         (["complete", "--prompt", "x", "--count", "11"], 2, "within 1 and 10", "--help"),
-        (["install", "everything"], 2, "login", "afterword install --help"),
+        (["install", "everything"], 2, "no 'everything'", "afterword install"),
         (["stats", "maybe"], 2, "maybe", "afterword stats --help"),
         (["demo"], 2, "needs a terminal", "afterword complete"),
         (["doctor", "nurse"], 2, "no check 'nurse'", "afterword doctor --list"),

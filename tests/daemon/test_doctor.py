@@ -492,7 +492,10 @@ def test_a_daemon_that_makes_do_is_told(paths: Paths, start: Start) -> None:
     write_settings(paths)
     start()
     finding = one(paths, "daemon")
-    assert (finding.state, finding.remedy) == ("warning", "see the checks config and model")
+    assert (finding.state, finding.remedy) == (
+        "warning",
+        "see the checks config, disk, model and watching",
+    )
     assert "line 1: sede is no setting" in finding.found
 
 

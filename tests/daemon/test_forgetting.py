@@ -1,6 +1,7 @@
 """Paths to forget, one after another: what is on disk, what the child is asked, what came of it."""
 
 import asyncio
+import errno
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from afterword_daemon import child, forgetting, trainee
 from afterword_daemon.forgetting import MOST_TRIES, Forgetting, ForgettingError
-from afterword_trainer import background
+from afterword_trainer import background, durable
 from afterword_trainer.durable import StateError
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
@@ -144,12 +145,20 @@ async def test_a_path_that_nobody_knows_is_refused(paths: Paths, tmp_path: Path)
 @pytest.mark.parametrize("name", [forgetting.NAME, "forgotten.json"])
 @pytest.mark.asyncio
 async def test_what_cannot_be_written_down_is_refused(
-    paths: Paths, tmp_path: Path, name: str
+    paths: Paths, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the sentence of the disk; nothing is begun, by this daemon or the next."""
-    (paths.data / name / "in the way").mkdir(parents=True)
+    replace = durable.replace
+
+    def replace_others(path: Path, data: bytes) -> durable.Written:
+        with durable.explained(path):
+            if path.name == name:
+                raise OSError(errno.ENOSPC, "full")
+        return replace(path, data)
+
+    monkeypatch.setattr(durable, "replace", replace_others)
     one = Forgetting(paths)
-    with pytest.raises(StateError, match=name):
+    with pytest.raises(StateError, match=f"{name}: the disk is full"):
         await one.ask(str(tmp_path / "one.md"))
     assert not one.is_busy
     assert not Forgetting(paths).is_busy

@@ -1,16 +1,19 @@
 """The memory kept in step with a folder, by a real reader, and on disk."""
 
 import asyncio
+import errno
+import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import crash_disks
 import pytest
 import pytest_asyncio
 from afterword_daemon import keeping
 from afterword_daemon.config import Learning, Settings
 from afterword_daemon.keeping import Keeping
 from afterword_daemon.library import Library
-from afterword_trainer import remembering
+from afterword_trainer import durable, remembering
 from afterword_trainer.forgotten import NAME, Forgotten
 from afterword_trainer.model.alphabet import Alphabet
 from afterword_trainer.model.memory import Memory
@@ -157,17 +160,31 @@ async def test_what_is_forgotten_is_not_in_step_any_more(kept: Kept) -> None:
     await until(lambda: kept.knows(one, two, three))
 
 
-async def test_what_cannot_be_stored_is_still_owed(kept: Kept) -> None:
-    """It stays in the memory in use, and comes to the disk when there is room."""
-    remembering.path_of(kept.paths).mkdir(parents=True)
-    one = kept.write("one.md")
+async def test_what_cannot_be_stored_is_still_owed(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stays in the memory in use, and comes to the disk when there is room; said once."""
+    caplog.set_level(logging.INFO)
+    first = kept.write("first.md")
     kept.watch()
-    await until(lambda: kept.knows(one))
-    await asyncio.sleep(0.2)
+    await until(lambda: kept.has_stored(first))
+    full = crash_disks.FailingDisk(1, errno.ENOSPC, for_ever=True)
+    monkeypatch.setattr(durable, "disk", full)
+    one = kept.write("one.md")
+    await until(lambda: kept.knows(first, one))
+    await until(lambda: len(full.calls) > 3)
     assert not kept.library.is_stored
-    remembering.path_of(kept.paths).rmdir()
+    what = f"the memory cannot be stored: {remembering.path_of(kept.paths)}: the disk is full; "
+    assert kept.keeping.problem.startswith(what)
+    monkeypatch.setattr(durable, "disk", durable.Disk())
 
-    await until(lambda: kept.has_stored(one))
+    await until(lambda: kept.has_stored(first, one))
+    assert kept.keeping.problem == ""
+    told = [record.getMessage() for record in caplog.records if "stored" in record.getMessage()]
+    assert told == [
+        "the memory cannot be stored: the disk is full; free some space and try again",
+        "no longer so: the memory cannot be stored",
+    ]
 
 
 async def test_without_folders_the_last_word_is_that_they_are_gone(kept: Kept) -> None:

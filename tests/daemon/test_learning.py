@@ -586,7 +586,8 @@ async def test_who_goes_too_far_is_ended_and_waits(
     paths: Paths, work: dict[str, Any], sentence: str, is_deaf: bool
 ) -> None:
     """Too much memory, too much work, a child that hangs, one that fails: an hour, then two."""
-    async with at_a_desk(paths) as desk:
+    limits = Limits(cpu_s=600.0, running_s=1800.0)
+    async with at_a_desk(paths, limits=limits) as desk:
         desk.machine.next = lambda machine: Work(machine, is_deaf=is_deaf, **work)
         await desk.begun()
         await desk.let_pass(HOUR_S - 60.0)

@@ -80,13 +80,13 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_stored_is_told_again(tmp_path: Path) -> None:
-    """A full disk, or a folder in its place: it does not count as stored."""
+    """A full disk, or a file where its folder should be: it does not count as stored."""
     library, _ = made()
     library.saved(1, "/a", "the cat sat")
     work(library)
-    (tmp_path / "memory").mkdir()
+    (tmp_path / "data").write_bytes(b"")
     with pytest.raises(durable.StateError):
-        library.storing(tmp_path / "memory")()
+        library.storing(tmp_path / "data" / "memory")()
 
     assert not library.is_stored
 

@@ -1,6 +1,7 @@
 """The reader as the daemon sees it: begun, listened to, begun again, ended."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -150,6 +151,45 @@ async def test_one_that_dies_is_begun_again(
     await told.until(2)
 
     assert reader.problem == ""
+
+
+@pytest.mark.asyncio
+async def test_one_that_says_why_it_cannot_go_on_is_quoted(
+    tmp_path: Path,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the path where people look, and once and without it in the log; until one works."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(lookout, "AGAIN_S", (0.05,))
+    fails = f"""
+import pathlib, sys, time
+from afterword_daemon.watching.messages import Failing, Hello, Settled, frame
+tries = pathlib.Path({str(tmp_path / "tries")!r})
+n = int(tries.read_text()) if tries.exists() else 0
+tries.write_text(str(n + 1))
+last = Failing(detail="/home/me/files.sqlite: the disk is full", cause="the disk is full")
+if n == 3:
+    last = Settled(files=0, changed=0, characters=0)
+sys.stdout.buffer.write(frame(Hello()) + frame(last))
+sys.stdout.buffer.flush()
+if n == 3:
+    time.sleep(100)
+"""
+    paths = Paths.from_environment({"AFTERWORD_HOME": str(tmp_path)})
+    one = Lookout(paths, told.append, command=(sys.executable, "-c", fails))
+    one.watch(look("/a"))
+    await until(lambda: one.problem)
+    assert one.problem == "/home/me/files.sqlite: the disk is full"
+    await until(lambda: not one.problem)
+    await one.close()
+
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "the reader of folders failed (the disk is full); again in 0.05 s",
+        "folders are read again",
+    ]
 
 
 @pytest.mark.asyncio

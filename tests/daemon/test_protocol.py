@@ -1,6 +1,7 @@
 """Messages and frames: what is sent arrives, however it is cut, and nothing else does."""
 
 import json
+import os
 from typing import Any, get_args
 
 import msgspec
@@ -229,3 +230,42 @@ def test_facts_of_another_build_can_be_read() -> None:
     status = msgspec.convert(told, Status)
 
     assert status == Status(state="ready", model=Model(id="base"))
+
+
+# -- names of files ----------------------------------------------------------------------------
+
+ODD = [
+    b"/n/\xff.md",
+    b"/n/%FF.md",
+    b"/n/\xff%FF.md",
+    b"/n/line\nend ",
+    "/n/\u202eright to left.md".encode(),
+    "/n/\U0001f9d1\u200d\U0001f373 100 %.md".encode(),
+    b"/\xed\xa0\x80",  # half of a character, as some programs write it
+    b"/" + b"\xff/" * 2047,
+]
+
+
+@pytest.mark.parametrize("path", ODD)
+def test_any_file_has_a_name(path: bytes) -> None:
+    """See below; these are those that somebody will have."""
+    one = os.fsdecode(path)
+    ask = Ask(id=1, what="forget", document=protocol.name_of(one))
+    [heard] = Frames[protocol.ToDaemon](protocol.ToDaemon).feed(frame(ask))
+    assert isinstance(heard, Ask)
+    assert os.fsencode(protocol.path_of(heard.document)) == path
+
+
+@given(path=some.binary(max_size=40), other=some.binary(max_size=40))
+def test_a_name_leads_back_to_its_file(path: bytes, other: bytes) -> None:
+    """Whatever bytes it has: the name is Unicode, and that of no other file."""
+    paths = [os.fsdecode(b"/" + one.replace(b"\0", b"")) for one in (path, other)]
+    names = [protocol.name_of(one) for one in paths]
+    assert [protocol.path_of(name.encode().decode()) for name in names] == paths
+    assert (names[0] == names[1]) == (paths[0] == paths[1])
+
+
+@pytest.mark.parametrize("name", ["untitled:1", "", "file:", "relative", "vscode:/n/a"])
+def test_a_document_without_a_file_has_no_path(name: str) -> None:
+    """It is known by its URI."""
+    assert protocol.path_of(name) == ""

@@ -363,8 +363,8 @@ def test_where_nothing_can_be_written_the_memory_forgets_all_the_same(
 ) -> None:
     """Of a file that is open too, whoever opens it again; and the refusal says so."""
     text = Path(diary).read_text()
-    connection = start(*odd(**FORGETS))
-    (paths.data / forgetting.NAME).mkdir()
+    connection = start(*odd(**FORGETS, forgetting__NAME=f"file/{forgetting.NAME}"))
+    (paths.data / "file").touch()
 
     def is_known() -> bool:
         asked = request("On Monday Quillfe", document="elsewhere", invoked=True)
@@ -400,7 +400,7 @@ def test_an_order_that_fails_is_answered(
         connection.ask(what, document=diary)
     assert failure.value.code == "internal"
     assert connection.status().pid == pid_of(paths)
-    log = (paths.logs / process.LOG).read_text()
+    log = (paths.logs / endpoint.LOG).read_text()
     assert f"the order {what} failed: TypeError" in log
     assert diary not in log
 

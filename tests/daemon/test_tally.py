@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 from afterword_daemon.tally import Tally
+from afterword_trainer import durable
 from afterword_trainer.durable import StateError
 
 DAY_S = 86_400.0
@@ -104,6 +105,15 @@ def test_what_comes_last_is_stored(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_clock_that_is_set_back_puts_nothing_off(tmp_path: Path) -> None:
+    """Ten years, and nothing would be stored until it had caught up."""
+    clock = Clock()
+    tally = Tally(tmp_path / "tally.json", clock=clock)
+    clock.now -= 3650 * DAY_S
+    show(tally, 0.5, 1, 1)
+    assert tally.due()
+
+
 def test_what_could_not_be_stored_is_tried_again(tmp_path: Path) -> None:
     """A minute later, and without anything new."""
     clock = Clock()
@@ -136,6 +146,7 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, data: bytes) -> None:
     show(tally, 0.5, 1, 0)
     tally.save()
     assert Tally(path, clock=Clock()).facts()["total"]["shown"] == 1
+    assert [aside.read_bytes() for aside in durable.aside(tmp_path)] == [data]
 
 
 def test_clearing_leaves_nothing(tmp_path: Path) -> None:

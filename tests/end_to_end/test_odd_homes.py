@@ -83,3 +83,32 @@ def test_a_home_that_can_only_be_read(paths: Paths) -> None:
         assert "read-only" in error
         assert any("AFTERWORD_HOME" in line for line in lines if line.startswith("hint: "))
         assert "Traceback" not in result.stderr
+    for command in (["status"], [], ["doctor", "daemon"]):
+        told = run(variables, *before, *AFTERWORD, *command).stdout
+
+        assert f"{home}: the daemon cannot start" in told
+        assert "(the disk is read-only)" in told
+        assert "mount it for writing, or set AFTERWORD_HOME" in told
+
+
+def test_a_data_folder_of_somebody_else(paths: Paths) -> None:
+    """As after a look at it as root; the log tells too, for who starts it sees only an editor."""
+    variables = environment(paths)
+    paths.data.mkdir()
+    paths.logs.mkdir()
+    paths.data.chmod(0o500)
+    powerless = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
+    before = powerless if os.geteuid() == 0 else ()
+    try:
+        for _ in range(2):
+            result = run(variables, *before, *AFTERWORD, "start")
+            assert f"{paths.data}: the daemon cannot start" in result.stderr
+            assert "hint: change its owner or mode" in result.stderr
+        status = run(variables, *before, *AFTERWORD, "status", "--json")
+        told = json.loads(status.stdout)
+        assert told["running"] is False
+        assert "(permission denied)" in told["detail"]
+    finally:
+        paths.data.chmod(0o700)
+    [line] = (paths.logs / "daemon.log").read_text().splitlines()
+    assert "CRITICAL the daemon cannot start: permission denied; change its owner" in line

@@ -1,5 +1,8 @@
 """What is asked of the daemon for a place in a document, and what an editor is shown."""
 
+import os
+from urllib.parse import quote
+
 import msgspec
 import pytest
 from afterword_daemon import protocol, shaping
@@ -18,6 +21,8 @@ from afterword_lsp.completion import (
     spot_of_word,
 )
 from afterword_lsp.documents import START, Change, Document, Encoding, Place, Position
+from hypothesis import example, given
+from hypothesis import strategies as st
 from lsprotocol import types
 
 LINE = "On the third day we went down to the river and counted boats.\n"
@@ -305,7 +310,7 @@ def test_of_a_long_document_the_part_around_the_cursor_is_remembered() -> None:
     assert completion.remembered(Document("a\r\nb", 1), START) == "a\nb"
 
 
-@pytest.mark.parametrize("uri", [f"file:///{'a' * 5000}", "file:///\ud800"])
+@pytest.mark.parametrize("uri", [f"file:///{'a' * 13_000}", "file:///\ud800"])
 def test_every_document_has_a_name_that_can_be_sent(uri: str) -> None:
     """And each another one; usually it is the path of its file, or the URI where it has none."""
     name = completion.name_of(uri)
@@ -313,3 +318,15 @@ def test_every_document_has_a_name_that_can_be_sent(uri: str) -> None:
     assert name == completion.name_of(uri) != completion.name_of(f"{uri}b")
     assert completion.name_of("file:///%C3%A4%20b.md") == "/ä b.md"
     assert completion.name_of("untitled:1") == "untitled:1"
+
+
+@given(name=st.binary(max_size=60))
+@example(name=b"\xff.md")
+@example(name=b"100%25 #1?.md ")
+@example(name="\U0001f9d1\u200d\U0001f373\u202e\n".encode())
+def test_a_uri_names_its_file_byte_for_byte(name: bytes) -> None:
+    """Names need not be Unicode; what was forgotten is known by just these bytes."""
+    path = b"/n/" + name.replace(b"\0", b"")
+    for uri in (f"file://{quote(path)}", f"file:{quote(path)}", f"file://localhost{quote(path)}"):
+        assert os.fsencode(completion.file_of(uri)) == path
+        assert os.fsencode(protocol.path_of(completion.name_of(uri))) == path

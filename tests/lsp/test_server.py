@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from afterword_daemon import config
+from afterword_daemon import config, protocol
 from afterword_daemon.client import Connection
 from afterword_daemon.protocol import Changed
 from afterword_lsp import server as server_module
@@ -278,18 +278,21 @@ async def test_saving_is_announced_and_heard_of(paths: Paths) -> None:
         assert capabilities["completionProvider"]  # an empty one is none to some editors
 
 
-async def test_a_file_can_be_forgotten(start: Start, daemon: Connection, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [b"a letter.md", b"caf\xe9 100%25\n.md "])
+async def test_a_file_can_be_forgotten(
+    name: bytes, start: Start, daemon: Connection, tmp_path: Path
+) -> None:
     """What its text made likely is suggested no more; nor in another window, or when opened anew.
 
     Then the end is told, and what came of it.
     """
-    file = tmp_path / "a letter.md"
+    file = tmp_path / os.fsdecode(name)
     file.write_text(BY_LINE)
     editor, other = await start(CHATTY), await start(CHATTY)
     for one in (editor, other):
         one.open(BY_LINE, uri=file.as_uri())
         await one.suggestion(REST_OF_LINE)
-    assert await editor.run("forgetFile") == {"forgetting": str(file)}
+    assert await editor.run("forgetFile") == {"forgetting": protocol.name_of(str(file))}
 
     async def is_gone(one: Editor) -> None:
         while REST_OF_LINE in (await one.ask() or ()):

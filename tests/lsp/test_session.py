@@ -166,6 +166,17 @@ async def test_what_has_no_file_is_let_go(session: Session, daemon: Listening) -
     await told(session, daemon, document("untitled:1"), document("untitled:2"))
 
 
+@pytest.mark.parametrize("order", ["forgetFile", "learnWorkspace"])
+async def test_a_path_that_is_too_long_is_refused_here(
+    order: str, session: Session, daemon: Listening
+) -> None:
+    """In a sentence that blames nobody; the daemon is not asked."""
+    for path in (f"file:///{'%FF/' * 2048}", f"/{'a/' * 2048}"):
+        answer = await obeyed(session, f"afterword.{order}", path)
+        assert "a path of 4,09" in answer["error"]
+    assert not [one for one in daemon.all(Ask) if one.document]
+
+
 async def test_a_file_is_forgotten_by_its_path(session: Session, daemon: Listening) -> None:
     """Which is what the daemon knows it by; whether it is open does not matter."""
     doc = document("notes/a%20b.md")

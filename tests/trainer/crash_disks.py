@@ -33,7 +33,8 @@ class QuickDisk(durable.Disk):
 class RecordingDisk(QuickDisk):
     """Does what it is asked, and keeps a log; `forgets` names operations that it leaves out.
 
-    The log holds (operation, path) and for a write, its bytes; paths are below `root`.
+    The log holds (operation, path) and for a write its bytes, for a cut the size; paths are below
+    `root`.
     """
 
     def __init__(
@@ -70,6 +71,10 @@ class RecordingDisk(QuickDisk):
         n_written = super().write(descriptor, data)
         self._note("write", self._paths[descriptor], bytes(data[:n_written]))
         return n_written
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        super().truncate(descriptor, size)
+        self._note("truncate", self._paths[descriptor], b"%d" % size)
 
     def sync(self, descriptor: int) -> None:
         self._note("sync", self._paths[descriptor])
@@ -126,6 +131,10 @@ class FailingDisk(QuickDisk):
         super().write(descriptor, data[: len(data) // 2])
         self._call("write")
         return len(data) // 2 + super().write(descriptor, data[len(data) // 2 :])
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        self._call("truncate")
+        super().truncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
         self._call("sync")
@@ -237,6 +246,8 @@ def _apply(root: _Folder, operation: str, path: Path, more: Path | bytes | None)
         parent.change({path.name: _File()})
     elif operation == "write":
         node.now += more
+    elif operation == "truncate":
+        node.now = node.now[: int(more)]
     elif operation == "sync":
         node.synced = node.now
     elif operation == "sync_folder":
@@ -264,13 +275,18 @@ def _states(folder: _Folder) -> Iterator[Tree]:
 
 
 def _contents(file: _File) -> list[bytes]:
-    """What can be found of a file that was appended to: none of the new bytes, or any of it."""
-    old, new = file.synced, file.now[len(file.synced) :]
-    assert file.now.startswith(old), "files here only grow"
+    """What can be found of a file that was appended to: none of the new bytes, or any of it.
+
+    Where it was cut before, the cut may be lost too.
+    """
+    pairs = enumerate(zip(file.synced, file.now, strict=False))
+    n_old = next((n for n, (was, now) in pairs if was != now), min(len(file.synced), len(file.now)))
+    old, new = file.now[:n_old], file.now[n_old:]
     half = len(new) // 2
     return list(
         dict.fromkeys(
             (
+                file.synced,
                 old,
                 old + new[:half],
                 old + bytes(len(new)),  # the length was written, the bytes were not

@@ -192,15 +192,68 @@ def test_records_come_back_in_order(
 
 @pytest.mark.parametrize("keep", range(1, 12))
 def test_a_record_cut_short_costs_no_other(keep: int, tmp_path: Path) -> None:
-    """The next record starts on a line of its own."""
+    """It is told while it is there, and makes room for the next."""
     path = tmp_path / "log"
     durable.append(path, b"one")
     whole = path.read_bytes()
     durable.append(path, b"two")
     os.truncate(path, len(whole) + keep)
+    assert durable.read_records(path) == ([b"one"], 1)
+
+    durable.append(path, b"three")
+    assert durable.read_records(path) == ([b"one", b"three"], 0)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 100_000])
+def test_a_record_without_its_line_end_stands(n_bytes: int, tmp_path: Path) -> None:
+    """A crash may take just that byte; the next record starts on a line of its own."""
+    path = tmp_path / "log"
+    records = [b"one", b"2" * n_bytes]
+    for record in records:
+        durable.append(path, record)
+    os.truncate(path, path.stat().st_size - 1)
     durable.append(path, b"three")
 
-    assert durable.read_records(path) == ([b"one", b"three"], 1)
+    assert durable.read_records(path) == ([*records, b"three"], 0)
+
+
+@pytest.mark.parametrize("torn", [b"", b"0000"])
+def test_a_full_disk_keeps_no_half_of_a_record(torn: bytes, tmp_path: Path) -> None:
+    """A real limit of the kernel's: what it took is gone again, and all that was there stands."""
+    path = tmp_path / "log"
+    durable.append(path, b"one")
+    before = path.read_bytes()
+    path.write_bytes(before + torn)
+    script = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from afterword_trainer import durable\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: durable.append(Path(sys.argv[1]), b'x' * 2000)\n"
+        "except durable.StateError as error: print(error)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script, path], check=True, capture_output=True, text=True
+    )
+
+    assert told.stdout.startswith(f"{path}: file too large")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("nth", [2, 3])  # write, sync
+def test_a_record_that_is_not_safe_is_not_there(
+    nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever added it was told that it failed."""
+    path = tmp_path / "log"
+    durable.append(path, b"one")
+    before = path.read_bytes()
+    disk = crash_disks.FailingDisk(nth, errno.ENOSPC, for_ever=False)
+    monkeypatch.setattr(durable, "disk", disk)
+
+    with pytest.raises(StateError, match=r"/log: the disk is full"):
+        durable.append(path, b"two")
+    assert path.read_bytes() == before
 
 
 def test_a_flipped_bit_in_a_record_is_counted(tmp_path: Path) -> None:
@@ -275,9 +328,28 @@ def test_errors_are_one_sentence_with_a_remedy(
 
     with pytest.raises(StateError) as error:
         durable.replace(tmp_path / "file", b"x")
-    assert str(error.value).startswith(str(tmp_path))
-    assert sentence in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / 'file'}: {sentence}")
     assert "\n" not in str(error.value)
+    assert durable.without_path(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("nth", range(1, 12))
+def test_errors_name_what_was_to_be_written(
+    nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows the names that files and folders have until they are whole."""
+    for write in (
+        lambda: durable.replace(tmp_path / "file", b"x"),
+        lambda: durable.publish_folder(tmp_path, f"model {nth}", {"part": b"x"}),
+    ):
+        disk = crash_disks.FailingDisk(nth, errno.ENOSPC, for_ever=True)
+        monkeypatch.setattr(durable, "disk", disk)
+        told = ""
+        try:
+            write()
+        except StateError as error:
+            told = str(error)
+        assert not re.search(r"[.](tmp|tomb)\b", told)
 
 
 def test_a_failed_sync_is_never_tried_again(
@@ -348,15 +420,19 @@ def test_a_folder_made_on_the_way_does_not_vanish(tmp_path: Path, monkeypatch: A
     assert ends == [{"a": {"b": {"file": NEW}}}]
 
 
+@pytest.mark.parametrize("torn", [b"", b"00 h", b"0" * 700], ids=["sound", "torn", "torn far"])
 @pytest.mark.parametrize("before", [[], [b"first"]], ids=["the first", "another"])
 def test_no_cut_takes_a_record_that_was_acknowledged(
-    before: list[bytes], tmp_path: Path, monkeypatch: Any
+    before: list[bytes], torn: bytes, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Nor does what the cut left of a record damage one written later."""
     root = tmp_path / "root"
     root.mkdir()
     for record in before:
         durable.append(root / "log", record)
+    if torn:
+        with (root / "log").open("ab") as log:
+            log.write(torn)
     cut = b"cut " * 200
     disks = list(crashes(root, lambda: durable.append(root / "log", cut), monkeypatch))
     for n, (tree, is_done) in enumerate(disks):

@@ -367,7 +367,7 @@ def test_nth_error_of_an_update(
 ) -> None:
     """A full disk at this system call or that is an error; with room again, the command works.
 
-    It may have taken half a line of the ledger, which is then known to be none.
+    One that refuses for ever may keep half a line of the ledger, which the next line replaces.
     """
     for nth in range(1 + 5 * for_ever, 400, 10):  # each costs a second or two
         shutil.rmtree(home, ignore_errors=True)
@@ -378,10 +378,10 @@ def test_nth_error_of_an_update(
         with suppress(StateError):
             update(paths, notes)
         monkeypatch.setattr(durable, "disk", crash_disks.QuickDisk())
-        require_sound(paths, n_torn=1)
+        require_sound(paths, n_torn=for_ever)
         if not disk.has_failed:
             break
         update(paths, notes)
-        require_sound(paths, n_torn=1)
+        require_sound(paths)
     assert nth > 60
     require_tidy(paths)

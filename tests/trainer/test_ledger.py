@@ -1,5 +1,6 @@
 """What was learned when: added to, read back, whatever a crash or a flipped bit did to it."""
 
+import os
 from pathlib import Path
 
 import bases
@@ -54,17 +55,19 @@ def test_entries_come_back_as_they_were(paths: Paths) -> None:
 
 @pytest.mark.parametrize("n_lost", [1, 20, 60])
 def test_a_line_that_a_crash_cut_short_costs_no_other(n_lost: int, paths: Paths) -> None:
-    """The one before it stands, and so does the one after it; that one is lost is told."""
+    """The one before it stands, and so does the one after it; what is left of it is told once."""
     file = paths.data / ledger.NAME
     for entry in (LEARNED, REJECTED):
         ledger.add(paths, entry)
     file.write_bytes(file.read_bytes()[:-n_lost])
-    ledger.add(paths, LEARNED)
+    torn = ledger.read(paths)
+    assert torn.n_damaged == (0 if n_lost == 1 else 1)
+    assert n_lost == 1 or "1 line of the ledger cannot be read" in str(torn.problem)
 
+    ledger.add(paths, LEARNED)
     found = ledger.read(paths)
     assert found.entries == ((LEARNED, REJECTED, LEARNED) if n_lost == 1 else (LEARNED, LEARNED))
-    assert found.n_damaged == (0 if n_lost == 1 else 1)
-    assert n_lost == 1 or "1 line of the ledger cannot be read" in str(found.problem)
+    assert found.n_damaged == 0
 
 
 def test_a_flipped_bit_in_the_middle_costs_its_own_line(paths: Paths) -> None:
@@ -77,6 +80,30 @@ def test_a_flipped_bit_in_the_middle_costs_its_own_line(paths: Paths) -> None:
     file.write_bytes(data)
     found = ledger.read(paths)
     assert (found.entries, found.n_damaged) == ((REJECTED,), 1)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe", "garbage"])
+def test_what_is_no_ledger_is_not_gone_on_with(kind: str, paths: Paths, tmp_path: Path) -> None:
+    """It is set aside, and where it led nothing is written."""
+    file, elsewhere = paths.data / ledger.NAME, tmp_path / "elsewhere"
+    ledger.add(paths, LEARNED)
+    file.unlink()
+    elsewhere.write_text("somebody else's")
+    match kind:
+        case "folder":
+            file.mkdir()
+        case "link":
+            file.symlink_to(elsewhere)
+        case "pipe":
+            os.mkfifo(file)
+        case "garbage":
+            file.write_bytes(b"\x00\xff" * 100_000)
+    assert ledger.read(paths).entries == ()
+    ledger.add(paths, REJECTED)
+
+    assert ledger.read(paths) == ledger.Ledger(entries=(REJECTED,))
+    assert elsewhere.read_text() == "somebody else's"
+    assert len(durable.aside(paths.data)) == (kind != "garbage")
 
 
 @pytest.mark.parametrize("line", [b"[]", b"{}", b'{"what":"praised","when":""}', b"no JSON"])

@@ -265,4 +265,6 @@ def test_a_model_that_cannot_name_all_its_files_goes_by_their_age(
     assert read(cut) == 0
     write(notes, 10, lines(10, 3_000))
     assert read(cut) != 0
+    write(notes, 5, lines(5, 3_000))
+    assert read(replace(cut, created="2999-01-01T00:00:00Z")) != 0  # the clock was set back since
     assert stream.LEAST_CHARACTERS <= 3_000

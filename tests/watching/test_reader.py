@@ -93,8 +93,8 @@ def test_names_that_are_no_unicode_are_told_apart(
     reader.hear_texts({}, 0.0)
     reader.look(notes)
     expected = {
-        rf"{notes}/caf\xe9.md": repr(b"caf\xe9.md"),
-        rf"{notes}/caf\xe8.md": repr(b"caf\xe8.md"),
+        f"file:{notes}/caf%E9.md": repr(b"caf\xe9.md"),
+        f"file:{notes}/caf%E8.md": repr(b"caf\xe8.md"),
     }
     reader.hear_texts(expected)
 
@@ -298,6 +298,47 @@ def test_a_time_to_come_is_no_reason_to_tell_again(
     reader.rescan()
     reader.rescan()
     assert [("saved", str(path))] == memory.log
+
+
+@pytest.mark.parametrize("ns", [2**63, 10**19, -(2**61)])
+def test_a_time_that_no_clock_shows_is_a_time(
+    ns: int, notes: Path, start: Start, memory: Memory
+) -> None:
+    """Some disks keep times after 2262; a file with such a one is read and told as any other."""
+    path = notes / "a.md"
+    tree(notes, {"a.md": "one", "b.md": "other"})
+    os.utime(path, ns=(ns, ns))
+    reader = start()
+    reader.look(notes)
+    assert memory.texts == {str(path): "one", f"{notes}/b.md": "other"}
+    path.write_text("two")
+    reader.hear_texts(memory.texts | {str(path): "two"})
+
+
+def test_a_clock_that_was_set_back_costs_no_reading_again(
+    notes: Path, start: Start, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files are then of a time to come, for ten years perhaps; each is read once."""
+    n_read, read = 0, corpus.read
+
+    def counted(found: finding.Found, rules: finding.Rules) -> corpus.Document | skips.Skipped:
+        nonlocal n_read
+        n_read += 1
+        return read(found, rules)
+
+    monkeypatch.setattr(corpus, "read", counted)
+    tree(notes, {f"{number}.md": TEXT for number in range(20)})
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now - 3650 * 86400 * 10**9)
+    monkeypatch.setattr(time, "time", lambda: now / 1e9 - 3650 * 86400)
+    reader = start()
+    reader.look(notes)
+    for _ in range(3):
+        reader.rescan()
+    assert n_read == 20
+    (notes / "3.md").write_text("new")
+    os.utime(notes / "3.md", ns=(now - 3650 * 86400 * 10**9,) * 2)
+    reader.hear_until(lambda: memory.texts[f"{notes}/3.md"] == "new")
 
 
 def test_a_burst_is_told_as_far_as_the_memory_goes(

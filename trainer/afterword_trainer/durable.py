@@ -13,6 +13,7 @@ the second attempt a success (Rebello et al., USENIX ATC 2020): that file is aba
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -28,9 +29,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import filelock
-
-if sys.platform == "darwin":
-    import fcntl
 
 Data = bytes | bytearray | memoryview  # of any item type; `array.data` of a numpy array is one
 
@@ -71,8 +69,9 @@ def writer(path: Path) -> "Iterator[Writer]":
     An exception inside the block leaves `path` as it was.
     """
     make_folder(path.parent)
+    _make_way(path, stat.S_ISDIR)
     temporary = _beside(path, TEMPORARY)
-    with _created(temporary, 0o600) as file:
+    with _created(temporary, 0o600, told_as=path) as file:
         yield file
     try:
         with explained(path):
@@ -144,15 +143,16 @@ def publish_folder(
     temporary = _beside(folder, TEMPORARY)
     written: dict[str, Written] = {}
     try:
-        with explained(temporary):
+        with explained(folder):
             disk.make_folder(temporary)
         hit(Failpoint.PUBLISH_AFTER_FOLDER)
         for file_name, data in files.items():
-            with _created(temporary / file_name, 0o400) as file:
+            with _created(temporary / file_name, 0o400, told_as=folder / file_name) as file:
                 file.write_all(data)
             written[file_name] = file.written
         hit(Failpoint.PUBLISH_AFTER_FILES)
-        _sync_folder(temporary)
+        with explained(folder):
+            disk.sync_folder(temporary)
         hit(Failpoint.PUBLISH_AFTER_SYNC)
         with explained(folder):
             disk.rename(temporary, folder)
@@ -221,6 +221,14 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def aside(parent: Path) -> list[Path]:
+    """What was set aside in `parent`, by name."""
+    if not parent.is_dir():
+        return []
+    with explained(parent):
+        return sorted(path for path in parent.iterdir() if path.suffix == BROKEN)
+
+
 def sweep(parent: Path) -> None:
     """Remove what interrupted writing and deleting left in `parent`.
 
@@ -249,20 +257,38 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 def append(path: Path, record: bytes) -> None:
-    """Add one record, a line of its own with a checksum; it is on disk when this returns."""
+    """Add one record, a line of its own with a checksum; it is on disk when this returns.
+
+    Half a line that a crash left at the end makes room for it: nobody was told that it was there.
+    What a full disk took of a record goes again at once.
+    """
     if b"\n" in record:
         raise ValueError("a record is one line")
     make_folder(path.parent)
+    _make_way(path, stat.S_ISDIR, stat.S_ISLNK, stat.S_ISFIFO)
     with explained(path):
         descriptor = disk.open_to_append(path, 0o600)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # half of another's line would be taken for torn
             size = os.fstat(descriptor).st_size
-            # A record that a crash cut short must not swallow this one too.
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            line = b"%s%08x %s\n" % (b"\n" if torn else b"", zlib.crc32(record), record)
-            _write_whole(descriptor, memoryview(line))
-            hit(Failpoint.APPEND_AFTER_WRITE)
-            disk.sync(descriptor)
+            tail = _tail(descriptor, size)
+            is_sound = not tail or _record_in(tail) is not None  # but for the end of its line
+            whole = size if is_sound else size - len(tail)
+            if not is_sound:
+                disk.truncate(descriptor, whole)
+            line = b"%s%08x %s\n" % (
+                b"\n" if tail and is_sound else b"",
+                zlib.crc32(record),
+                record,
+            )
+            try:
+                _write_whole(descriptor, memoryview(line))
+                hit(Failpoint.APPEND_AFTER_WRITE)
+                disk.sync(descriptor)
+            except OSError:
+                with suppress(OSError):
+                    disk.truncate(descriptor, whole)
+                raise
         finally:
             disk.close(descriptor)
     if size == 0:
@@ -272,19 +298,39 @@ def append(path: Path, record: bytes) -> None:
 
 def read_records(path: Path) -> tuple[list[bytes], int]:
     """The sound records in order, and how many lines are none; no file is no records."""
-    with explained(path):
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            data = b""
+    try:
+        data = read(path, at_most=MOST_RECORDS)
+    except StateError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        data = b""
     records, n_damaged = [], 0
     for line in data.split(b"\n"):
-        checksum, _, record = line.partition(b" ")
-        if checksum == b"%08x" % zlib.crc32(record):
+        record = _record_in(line)
+        if record is not None:
             records.append(record)
         elif line:
             n_damaged += 1
     return records, n_damaged
+
+
+def _record_in(line: bytes) -> bytes | None:
+    """What was added as this line; None if it is not as it was written."""
+    checksum, _, record = line.partition(b" ")
+    return record if checksum == b"%08x" % zlib.crc32(record) else None
+
+
+def _tail(descriptor: int, size: int) -> bytes:
+    """What follows the last whole line."""
+    tail, at = b"", size
+    while at and b"\n" not in tail:
+        at, end = max(0, at - _BLOCK), at
+        tail = os.pread(descriptor, end - at, at) + tail
+    return tail.rpartition(b"\n")[2]
+
+
+_BLOCK = 1 << 16  # bytes
+MOST_RECORDS = 1 << 30  # bytes: a thousand years of learning each day
 
 
 def open_log(path: Path) -> int:
@@ -298,6 +344,7 @@ def open_log(path: Path) -> int:
 def continue_log(path: Path, *, at_most: int) -> int:
     """A descriptor to go on with in a log; one of `at_most` bytes and more becomes `.1` first."""
     make_folder(path.parent)
+    _make_way(path, stat.S_ISDIR, stat.S_ISLNK, stat.S_ISFIFO)
     with explained(path):
         with suppress(FileNotFoundError):
             if path.lstat().st_size >= at_most:
@@ -344,6 +391,7 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     re-entrant: a second `locked` inside the block finds it held.
     """
     make_folder(path.parent)
+    _make_way(path, stat.S_ISDIR, stat.S_ISLNK)  # neither can be held; a pipe can
     note = path.with_name(f"{path.name}.pid")
     lock = filelock.FileLock(path, timeout=wait_s, mode=0o600)
     try:
@@ -386,11 +434,23 @@ def explained(path: Path) -> Iterator[None]:
         raise _explanation(path, error) from error
 
 
+def without_path(error: BaseException) -> str:
+    """Cause and remedy of what the system refused, as they may stand in a log; else its kind."""
+    while error.__cause__ is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    if isinstance(error, OSError):
+        return _why(error)
+    return "it is damaged" if isinstance(error, DamagedError) else type(error).__name__
+
+
 def _explanation(path: Path, error: OSError) -> StateError:
+    return StateError(f"{path}: {_why(error)}")
+
+
+def _why(error: OSError) -> str:
     code = error.errno or errno.EIO
     other = (os.strerror(code).lower(), "check the path and the disk")
-    cause, remedy = _EXPLANATIONS.get(code, other)
-    return StateError(f"{path}: {cause}; {remedy}")
+    return "; ".join(_EXPLANATIONS.get(code, other))
 
 
 _ELSEWHERE = "set AFTERWORD_HOME to a folder that can be written"
@@ -484,6 +544,10 @@ class Disk:
         """Write some of `data`, and say how many bytes."""
         return os.write(descriptor, data)
 
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut what was added after `size` bytes."""
+        os.ftruncate(descriptor, size)
+
     def sync(self, descriptor: int) -> None:
         """Return when the file's bytes would survive a power cut."""
         if sys.platform == "darwin":
@@ -567,20 +631,24 @@ BROKEN = ".broken"  # set aside
 
 
 @contextmanager
-def _created(path: Path, mode: int) -> Iterator[Writer]:
-    """A new file at `path`, synced when the block ends, removed when anything goes wrong."""
-    with explained(path):
+def _created(path: Path, mode: int, *, told_as: Path | None = None) -> Iterator[Writer]:
+    """A new file at `path`, synced when the block ends, removed when anything goes wrong.
+
+    Errors name `told_as`, what it is to become: nobody knows the name that it has meanwhile.
+    """
+    told_as = told_as or path
+    with explained(told_as):
         descriptor = disk.create(path, mode)
     try:
         try:
             hit(Failpoint.FILE_CREATED)
-            yield Writer(path, descriptor)
+            yield Writer(told_as, descriptor)
             hit(Failpoint.FILE_WRITTEN)
-            with explained(path):
+            with explained(told_as):
                 disk.sync(descriptor)
             hit(Failpoint.FILE_SYNCED)
         finally:
-            with explained(path):
+            with explained(told_as):
                 disk.close(descriptor)
     except BaseException:
         _discard(path)
@@ -590,6 +658,18 @@ def _created(path: Path, mode: int) -> Iterator[Writer]:
 def _write_whole(descriptor: int, view: memoryview) -> None:
     while view:
         view = view[disk.write(descriptor, view) :]
+
+
+def _make_way(path: Path, *kinds: Callable[[int], bool]) -> None:
+    """Set aside what has the name of a file of ours and is of another kind.
+
+    A file can take the place of anything but a folder; where one is gone on with, it must not be
+    a link or a pipe, which lead to what is not ours.
+    """
+    with explained(path), suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if any(is_so(mode) for is_so in kinds):
+            set_aside(path)
 
 
 def _sync_folder(path: Path) -> None:

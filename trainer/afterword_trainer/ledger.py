@@ -2,8 +2,8 @@
 
 One line of JSON for each event, with a checksum (`durable.append`). It holds no text and no path:
 documents and folders are numbers of the `registry`, digests are salted there. A line that a crash
-cut short is skipped and counted; one that is damaged in the middle is too, and told, for what it
-said is lost. Knows events; knows nothing of models or files.
+cut short makes room for the next; one that is damaged in the middle is skipped, counted and told,
+for what it said is lost. Knows events; knows nothing of models or files.
 """
 
 import json
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from afterword_trainer import durable
 from afterword_trainer.paths import Paths
@@ -22,6 +22,7 @@ NAME = "ledger"
 MOST_DOCUMENTS = 24_576  # in one entry, the newest; a model remembers as many
 
 What = Literal["learned", "updated", "rejected", "forgotten", "rebuilt", "used"]
+LEARNED: Final[tuple[What, ...]] = ("learned", "updated", "rebuilt")  # and is, or was, in use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,16 @@ class Entry:
     before: Measured | None = None  # the model that was in use, on the same text
     after: Measured | None = None
     verdict: str = ""  # why it is in use, or why not, in a sentence
+
+    @property
+    def time(self) -> float:
+        """`when` as Unix time. Raises ValueError if it is no date."""
+        return datetime.fromisoformat(self.when.replace("Z", "+00:00")).timestamp()
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The numbers of the folders and files that took part."""
+        return tuple(map(str, self.settings.get("roots", ())))
 
 
 def now() -> str:
@@ -78,10 +89,22 @@ class Ledger:
         lines = "1 line" if self.n_damaged == 1 else f"{self.n_damaged} lines"
         return f"{lines} of the ledger cannot be read; what they said is lost, the rest stands"
 
+    @property
+    def last_learned(self) -> Entry | None:
+        """The last training that gave a model which was put to use; None: there was none."""
+        return next((one for one in reversed(self.entries) if one.what in LEARNED), None)
+
 
 def read(paths: Paths) -> Ledger:
-    """The entries, oldest first; no file is no entries. Raises durable.StateError."""
-    records, n_damaged = durable.read_records(paths.data / NAME)
+    """The entries, oldest first; no file is no entries. Raises durable.StateError.
+
+    What is no file is set aside.
+    """
+    try:
+        records, n_damaged = durable.read_records(paths.data / NAME)
+    except durable.DamagedError:
+        logger.warning("%s is no file and set aside", durable.set_aside(paths.data / NAME).name)
+        return Ledger(entries=())
     entries = []
     for record in records:
         try:

@@ -5,6 +5,7 @@ text is to remember of it. Knows the corpus and the registry; knows nothing of n
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -252,6 +253,8 @@ def _told_apart(spool: Spool, parent: Bundle) -> tuple[list[Place], list[Place],
     # Of more files than a model can name, those count as learned that are older than it is.
     cut = len(parent.documents) >= MAX_DOCUMENTS
     made = datetime.strptime(parent.created, "%Y-%m-%dT%H:%M:%S%z").timestamp() if cut else 0.0
+    if made > time.time():  # the clock was set back, and by it nothing would be new for long
+        made = 0.0
     old: list[Place] = []
     held: list[Place] = []
     new: list[Place] = []

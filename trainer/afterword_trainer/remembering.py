@@ -5,8 +5,10 @@ bytes; knows nothing of documents, or of who learns them.
 """
 
 import hashlib
+import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -58,6 +60,17 @@ def save(path: Path, remembered: Remembered) -> None:
             digest.update(data)
             file.write(data)
         file.write(digest.digest())
+
+
+def load_or_set_aside(
+    path: Path, alphabet: Alphabet, *, at_most_bytes: int = AT_MOST_BYTES
+) -> Remembered | None:
+    """As `load`, for whoever owns the file: one that is of no use is out of the way afterwards."""
+    found = load(path, alphabet, at_most_bytes=at_most_bytes)
+    if found is None and os.path.lexists(path):
+        with suppress(durable.StateError):
+            durable.set_aside(path)
+    return found
 
 
 def load(

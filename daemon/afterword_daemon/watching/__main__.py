@@ -7,7 +7,6 @@ when its stdin does, whatever it is doing. Knows descriptors, signals and the wa
 import logging
 import os
 import signal
-import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
+from afterword_trainer import durable
 from afterword_trainer.durable import StateError
 from afterword_trainer.paths import Paths
 
@@ -52,8 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     threading.Thread(target=hear, name="inlet", daemon=True).start()
     try:
         reader.run()
-    except (StateError, sqlite3.Error) as error:
-        logger.error("%s: %s", type(error).__name__, discreet.without_text(error))
+    except StateError as error:
+        logger.error("%s (%s)", durable.without_path(error), discreet.without_text(error))
+        outlet.flush()  # its last message says why
         return 1
     except Exception as error:  # its message may quote anything
         logger.critical("the reader failed: %s", discreet.without_text(error))

@@ -10,6 +10,7 @@ sure is owed: it is told again when the reader starts again. `due` rows wait to 
 is the digest of the text that was last counted as new, whatever memory there is by now.
 """
 
+import errno
 import os
 import sqlite3
 import struct
@@ -118,14 +119,26 @@ def key_of(status: os.stat_result) -> bytes:
         status.st_dev & _U64,
         status.st_ino & _U64,
         status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        status.st_mtime_ns & _U64,  # some disks have times after 2262, or before 1678
+        status.st_ctime_ns & _U64,
     )
 
 
 def identity_of(identity: tuple[int, int]) -> tuple[int, int]:
     """A (device, inode) as the index has it: SQLite's integers are signed."""
     return identity[0] & _I63, identity[1] & _I63
+
+
+def explained(path: Path, error: sqlite3.Error) -> StateError:
+    """What became of the index at `path`, as a sentence with its remedy."""
+    code = next((code for words, code in _CODES.items() if words in str(error)), None)
+    if code is None:
+        return StateError(f"{path}: {type(error).__name__}; if it stays so, move it away")
+    try:
+        with durable.explained(path):
+            raise OSError(code, str(error))
+    except StateError as told:
+        return told
 
 
 class Index:
@@ -137,6 +150,8 @@ class Index:
         self._path = path
         self._memory = memory
         self.is_new = False  # nothing is known of what the memory holds, until `adopt`
+        if os.path.lexists(path) and not path.is_file():
+            _set_aside(path)
         try:
             self._open()
         except sqlite3.OperationalError:
@@ -210,7 +225,8 @@ class Index:
 
     def close(self) -> None:
         """Commit and let go of it."""
-        self._db.execute("commit")
+        if self._db.in_transaction:  # a disk that refuses has ended it
+            self._db.execute("commit")
         self._db.close()
 
     # -- folders -------------------------------------------------------------------------------
@@ -305,7 +321,7 @@ class Index:
                 folder,
                 name,
                 key_of(status),
-                min(status.st_mtime_ns, _I63),
+                max(-_I63, min(status.st_mtime_ns, _I63)),
                 status.st_size,
                 _INODE.pack(status.st_dev & _U64, status.st_ino & _U64)
                 if status.st_nlink > 1
@@ -476,8 +492,15 @@ def _set_aside(path: Path) -> None:
     durable.set_aside(path)
 
 
+# How SQLite says what the system refused; it gives no number before Python 3.11.
+_CODES = {
+    "disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "readonly database": errno.EACCES,
+    "unable to open": errno.EACCES,
+}
 _NAMES = "select name from sqlite_master where type = 'table'"
-_KEY = struct.Struct(">QQQqq")
+_KEY = struct.Struct(">QQQQQ")
 _INODE = struct.Struct(">QQ")
 _U64 = (1 << 64) - 1
 _I63 = (1 << 63) - 1

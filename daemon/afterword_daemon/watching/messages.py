@@ -19,9 +19,9 @@ from afterword_daemon.protocol import MAX_TEXT, unchecked_frame
 
 # Raise it with any change below: both ends are of one build, but a daemon may be older than the
 # files on disk that its reader is started from.
-READER_VERSION: Final = 3
+READER_VERSION: Final = 4
 INDEX: Final = "files.sqlite"  # what is known of each file; in the data folder
-MAX_PATH: Final = 4096  # characters; no system opens a longer one
+MAX_PATH: Final = 3 * 4096  # characters; no system opens one of more than a third, see `name_of`
 
 Path = Annotated[str, Meta(max_length=MAX_PATH)]
 Mode = Literal["events", "scanning", "away", "missing"]
@@ -82,7 +82,7 @@ class Saved(_Message, frozen=True, kw_only=True):
     """A file's text as it is now."""
 
     number: int
-    path: Path  # absolute; bytes that are no UTF-8 are written as \\xe9
+    path: Path  # as `protocol.name_of` names it
     # That were not told before, of the whole text: 0 of one that is told again because the memory
     # or the reader is another; of a text that was written on, what was added to it.
     characters: int
@@ -118,8 +118,15 @@ class Settled(_Message, frozen=True, kw_only=True):
     characters: int  # of their texts that were not told before
 
 
+class Failing(_Message, frozen=True, kw_only=True):
+    """The last message of a reader that cannot go on; another one may, later."""
+
+    detail: str  # a sentence with its remedy
+    cause: str  # the same without a path, for the log
+
+
 ToReader = Look | Stored | Rescan
-FromReader = Hello | Anew | Saved | Gone | Folder | Settled
+FromReader = Hello | Anew | Saved | Gone | Folder | Settled | Failing
 
 
 def frame(message: ToReader | FromReader) -> bytes:

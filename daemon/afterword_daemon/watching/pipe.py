@@ -45,6 +45,11 @@ class Outlet:
             self._n_waiting += len(data)
             self._changed.notify_all()
 
+    def flush(self) -> None:
+        """Wait until all of it is on its way."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or not self._n_waiting)
+
     def end(self) -> None:
         """Send nothing more, and let nobody wait."""
         with self._changed:

@@ -7,15 +7,17 @@ Knows no descriptors and no signals.
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, assert_never
 
-from afterword_trainer import corpus, finding
+from afterword_trainer import corpus, durable, finding
 from afterword_trainer.corpus import Document
 from afterword_trainer.durable import StateError
 from afterword_trainer.finding import Found, Rules
@@ -23,7 +25,8 @@ from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
 from afterword_trainer.skips import Skipped
 
-from afterword_daemon.protocol import MAX_TEXT
+from afterword_daemon.protocol import MAX_TEXT, name_of
+from afterword_daemon.watching import index as indexes
 from afterword_daemon.watching import watcher
 from afterword_daemon.watching.folders import Folders, Root
 from afterword_daemon.watching.hints import Hints
@@ -31,6 +34,7 @@ from afterword_daemon.watching.index import Done, Due, Index, key_of
 from afterword_daemon.watching.messages import (
     INDEX,
     Anew,
+    Failing,
     Folder,
     FromReader,
     Gone,
@@ -49,6 +53,7 @@ logger = logging.getLogger(__name__)
 MOST_FILES: Final = 256  # read before any of them is told: a sync of the disk for each portion
 MOST_BYTES: Final = 2 << 20  # of them
 RACY_S: Final = 2.0  # the coarsest clock of a file system; a change within it may not show
+AHEAD_S: Final = 3600.0  # of another machine's clock, at most
 LOST_S: Final = (2.0, 60.0)  # least and most between scans because of lost events
 LOST_COST: Final = 10.0  # times as long as a scan takes, within those
 
@@ -105,16 +110,27 @@ class Reader:
             self._changed.notify_all()
 
     def run(self) -> None:
-        """Tell what there is to tell, until the end. Raises StateError, sqlite3.Error."""
+        """Tell what there is to tell, until the end.
+
+        Raises StateError if the disk refuses, and has said so.
+        """
         try:
             self._send(Hello())
-            while True:
-                self._step()
+            try:
+                while True:
+                    self._step()
+            finally:
+                if self._index:
+                    self._index.close()
         except Ended:
             pass
-        finally:
-            if self._index:
-                self._index.close()
+        except (StateError, sqlite3.Error) as error:
+            if isinstance(error, sqlite3.Error):
+                error = indexes.explained(self._paths.data / INDEX, error)
+            with suppress(Ended):
+                cause = durable.without_path(error)
+                self._send(Failing(detail=_sayable(str(error)), cause=cause))
+            raise error from None
 
     def close(self) -> None:
         """After `run`: watch nothing any more."""
@@ -258,7 +274,7 @@ class Reader:
         for root in self._folders.roots:
             files, skipped = self._index.counts(root.path) if self._index else (0, 0)
             folder = Folder(
-                path=_sayable_path(root.path),
+                path=root.path,
                 mode=root.mode,
                 detail=_sayable(root.detail),
                 files=files,
@@ -273,7 +289,7 @@ class Reader:
         while paths := index.to_forget(self._number + 1, MOST_FILES):
             for path in paths:
                 self._number += 1
-                self._send(Gone(number=self._number, path=_sayable_path(path)))
+                self._send(Gone(number=self._number, path=name_of(path)))
 
     def _tell_saved(self, index: Index) -> int | None:
         """Read what is due, portion by portion; the characters that were told.
@@ -326,8 +342,12 @@ class Reader:
         if was_changed or (isinstance(item, Skipped) and item.reason in ("changed", "vanished")):
             self._hints.hint(file.path, name)
             return None
-        changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
-        racy = changed_ns > begun_ns - RACY_S * 1e9  # a time to come is no better
+        # A time to come is no better: a server's clock may be ahead. But one that is far ahead was
+        # given by a clock that has been set back since, and would be so for years.
+        racy = any(
+            -RACY_S * 1e9 < changed_ns - begun_ns < AHEAD_S * 1e9
+            for changed_ns in (status.st_mtime_ns, status.st_ctime_ns)
+        )
         return _done(file, path, item, number, racy=racy)
 
 
@@ -362,7 +382,7 @@ def _done(
                 return done(digest, says=False), None
             saved = Saved(
                 number=number,
-                path=_sayable_path(path),
+                path=name_of(path),
                 characters=_n_new(file, item.text),
                 text=_sayable(item.text[-MAX_TEXT:]),
             )
@@ -373,7 +393,7 @@ def _done(
         case Skipped() if file.told is None:
             return done(None, says=False, skipped=True), None
         case Skipped():
-            gone = Gone(number=number, path=_sayable_path(path))
+            gone = Gone(number=number, path=name_of(path))
             return done(None, says=True, skipped=True), gone
 
 
@@ -394,11 +414,6 @@ def _status(path: str) -> os.stat_result | None:
         return Path(path).lstat()
     except OSError:
         return None
-
-
-def _sayable_path(path: str) -> str:
-    """A path in Unicode, still another one for another path."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _sayable(text: str) -> str:
