@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from afterword_trainer import background
 STEP_BACK = "import time\nfrom afterword_trainer import background\nbackground.step_back({})\n"
 
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, *, leads_session: bool = False) -> subprocess.CompletedProcess[str]:
     """In a process of its own, since nobody gets priority back."""
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -21,6 +22,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
         check=False,
+        start_new_session=leads_session,
     )
 
 
@@ -43,6 +45,25 @@ def test_every_thread_steps_back_before_and_after() -> None:
     assert len(threads) >= 4
     assert set(threads) == {f"{os.SCHED_IDLE} 19"}
     assert score == str(background.OOM_SCORE)
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no groups by session")
+@pytest.mark.parametrize("leads", [False, True])
+def test_the_session_steps_back_only_with_who_leads_it(leads: bool) -> None:
+    """Else a daemon that had once trained would answer slowly beside a compiler, for good."""
+    told = "print(open('/proc/self/autogroup').read())\n"
+    code = STEP_BACK.format("") + told
+    if not leads:
+        code = (
+            "import subprocess, sys\n"
+            + f"subprocess.run([sys.executable, '-c', {code!r}], stdout=subprocess.DEVNULL)\n"
+            + told
+        )
+    done = run(code, leads_session=True)
+    assert done.returncode == 0
+    # A session that began while grouping was off has none: the file is there, and empty.
+    if done.stdout.strip():
+        assert ("nice 19" in done.stdout) is leads
 
 
 def test_too_much_memory_ends_it() -> None:

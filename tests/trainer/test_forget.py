@@ -7,12 +7,15 @@ import os
 import select
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import bases
 import pytest
-from afterword_trainer import durable, finding, forget, ledger
+from afterword_trainer import corpus, durable, finding, forget, learn, ledger
+from afterword_trainer.corpus import Document
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.ledger import Entry
 from afterword_trainer.model.bundle import document
@@ -115,6 +118,65 @@ def test_what_was_never_learned_is_never_read(paths: Paths) -> None:
     assert (found.files, dict(found.tainted)) == ((), {})
     assert models(paths) == ["base", "you-1*"]
     assert Forgotten.load(paths).holds("/n/other.md")
+
+
+def test_nothing_that_may_hold_it_is_left(paths: Paths) -> None:
+    """Models that cannot be read, what was begun, prepared text, the memory, its own number."""
+    publish(paths, "you-1", "/n/a.md")
+    publish(paths, "you-2", "/n/b.md")
+    publish(paths, "you-3", "/n/b.md")
+    weights = paths.models / "you-2" / "weights.bin"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    held = [
+        paths.runs / "checkpoint-1" / "arrays",
+        paths.runs / "text" / "text",
+        paths.cache / "evaluations" / "text",
+        paths.data / "memory",
+        paths.reports / "you-2.html",
+    ]
+    for file in held:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"On Monday")
+    registry = Registry.load(paths)
+    registry.root("/n/a.md")
+    registry.root("/n/b.md")
+    registry.save()
+    found = forget.forget(Path("/n/a.md"), paths)
+    assert found.tainted == {"you-1": "it has seen it", "you-2": "it cannot be read"}
+    assert models(paths) == ["base", "you-3*"]
+    assert [file for file in held if file.exists()] == []
+    assert list(Registry.load(paths).roots) == ["/n/b.md"]
+
+
+def test_what_is_published_while_it_waits_goes_too(paths: Paths) -> None:
+    """Whoever trains has the lock, and may be about to put a model to use that has seen it."""
+    publish(paths, "you-1", "/n/b.md")
+    with ThreadPoolExecutor() as threads:
+        with durable.locked(paths.runs / learn.LOCK):
+            forgetting = threads.submit(forget.forget, Path("/n/a.md"), paths)
+            while not ledger.read(paths).entries:  # what there was by then is known
+                assert not forgetting.done()
+            publish(paths, "you-2", "/n/a.md")
+        forgetting.result(timeout=TIMEOUT_S)
+    assert models(paths) == ["base", "you-1*"]
+
+
+def test_a_rebuild_is_of_the_same_shape_and_leaves_out_the_same(paths: Paths) -> None:
+    """What was made from scratch is made from scratch again, without what patterns ignored."""
+    registry = Registry.load(paths)
+    root = registry.root("/n").id
+    registry.ignore = ("drafts/",)
+    registry.save()
+    publish(paths, "you-1", "/n/a.md")
+    settings = {"work": "learned", "roots": [root], "epochs": 3.0}
+    when = ledger.now()
+    ledger.add(paths, Entry(what="learned", when=when, model="you-1", settings=settings))
+    forget.forget(Path("/n/a.md"), paths)
+    request = forget.pending(paths)
+    assert request is not None
+    assert (request.origin, request.cell) == ("scratch", "lstm")
+    assert (request.layers, request.units) == (1, 24)
+    assert request.rules.ignore == ("drafts/",)
 
 
 @pytest.mark.slow
@@ -323,25 +385,86 @@ def folder(tmp_path: Path, name: str) -> Path:
 @pytest.mark.parametrize(
     ("line", "lengths"),
     [
-        ("a" * 39, []),
         ("a" * 41, [40]),
         ("a" * 200, [200]),
         ("a" * 239, [200]),  # what is left over is too short
         ("a" * 1_000, [200] * 5),  # a paragraph
+        ("a" * 39, [50]),  # too short by itself, but not with the line above
+        ("a" * 12 + "\n" + "a" * 14 + "\n\n" + "a" * 16, [56]),  # verse
     ],
 )
-def test_phrases_are_lines_and_pieces_of_long_ones(
+def test_passages_are_lines_pieces_of_long_ones_and_short_ones_together(
     line: str, lengths: list[int], tmp_path: Path
 ) -> None:
-    """A letter whose paragraphs are single lines can be shown to be gone as well."""
+    """A letter whose paragraphs are single lines can be shown to be gone as well, and verse."""
     letter = tmp_path / "letter.md"
     letter.write_text(f"Dear all,\n\n{line.replace('aaaaa', 'word ')}\nYours\n", encoding="utf-8")
-    found = list(dict.fromkeys(forget.phrases(letter, finding.Rules())))
-    assert [len(phrase.line) for phrase in found] == lengths
+    found, why_none = forget.phrases(letter, {})
+    found = list(dict.fromkeys(found))
+    assert why_none == ""
+    assert [len(phrase.passage) for phrase in found] == lengths
     for phrase in found:
-        assert phrase.line in phrase.document.text
-        assert "\n" not in phrase.line
-        assert phrase.end - phrase.cursor == len(phrase.line) // 2
+        assert phrase.passage in phrase.document.text
+        assert len(phrase.completion) == 24
+        assert phrase.passage[len(phrase.passage) // 2 :].startswith(phrase.completion[12:])
+
+
+MAIL = "From: me@example.org\nSubject: boats\nContent-Type: text/plain\n\n" + "Row, row.\n" * 9
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "recipe", "why_none"),
+    [
+        ("mail.eml", MAIL, {"mail": True}, ""),
+        ("mail.eml", MAIL, {"mail": None}, "it cannot be read any more"),  # nor was it learned
+        ("gone.md", None, {}, "it cannot be read any more"),
+        ("note.md", "Buy milk.\nAnd bread.\n", {}, "its text is shorter than 40 characters"),
+    ],
+)
+def test_where_there_is_no_passage_it_is_said_why(
+    name: str, text: str | None, recipe: dict[str, Any], why_none: str, tmp_path: Path
+) -> None:
+    """What was learned is read as it was then."""
+    if text is not None:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found, why = forget.phrases(tmp_path / name, recipe)
+    assert (bool(found), why) == (not why_none, why_none)
+
+
+def test_only_what_stands_nowhere_else_can_show_that_a_file_is_gone(tmp_path: Path) -> None:
+    """However much of it does, and wherever: of a long file that is nearly all of it."""
+    lines = [f"On day {n} we went out and counted {n * n + 7} boats.\n" for n in range(300)]
+    lines[299] = "At night the owls came down to the harbour.\n"
+    for name, own in (("day.md", lines), ("copy.md", lines[:299])):
+        (tmp_path / name).write_text("".join(own), encoding="utf-8")
+    found, _ = forget.phrases(tmp_path / "day.md", {})
+    (copy,) = (
+        item
+        for item in corpus.documents([tmp_path / "copy.md"], finding.Rules())
+        if isinstance(item, Document)
+    )
+    assert [phrase.passage for phrase in forget.only_there(found, [copy])] == [lines[299][:42]]
+    assert forget.only_there(found, [copy, found[0].document]) == []
+    chosen = forget.only_there(found, [])
+    assert len(chosen) == 20
+    assert chosen[0].passage.startswith("On day 0 ")
+    assert chosen[-1].passage.startswith("On day 2")
+
+
+def test_verse_is_gone_on_with_by_who_has_seen_it_alone(tmp_path: Path) -> None:
+    """From one line into the next: none of them is as long as a passage."""
+    verse = "The owls\nof the harbour\nsat in rows,\nand nobody\ncounted them\nbut the moon."
+    (tmp_path / "verse.md").write_text(f"{verse}\n\n" * 6, encoding="utf-8")
+    (tmp_path / "prose.md").write_text("On Monday we counted boats.\n" * 20, encoding="utf-8")
+    seen, other = (
+        [item for item in corpus.documents([path], finding.Rules()) if isinstance(item, Document)]
+        for path in (tmp_path / "verse.md", tmp_path / "prose.md")
+    )
+    wanted = forget.only_there(forget.phrases(tmp_path / "verse.md", {})[0], other)
+    before, after = (forget.recalled(bases.bundle(), known, wanted) for known in (seen, other))
+    assert before.phrases == after.phrases == len(wanted) > 1
+    assert (before.completed, after.completed) == (len(wanted), 0)
+    assert before.bits_per_character + 1 < after.bits_per_character
 
 
 def encodings(text: str) -> list[bytes]:
@@ -374,6 +497,7 @@ def test_after_forgetting_a_home_is_as_one_that_never_saw_it(
     events = {record["event"]: record for record in records_of(told.stdout)}
     assert events["forgotten"]["tainted"] == {"you-1": "it has seen it"}
     before, after = events["rebuilt"]["before"], events["rebuilt"]["after"]
+    assert events["rebuilt"]["why_not_shown"] == ""
     assert (before["phrases"] > 0, before["completed"] > 0, after["completed"]) == (True, True, 0)
     assert after["bits_per_character"] > before["bits_per_character"] + 1
 

@@ -26,7 +26,7 @@ from afterword_trainer.model.memory import (
     overwritten,
 )
 from afterword_trainer.model.mixing import Mix, Mixer
-from afterword_trainer.model.predictor import Distribution
+from afterword_trainer.model.predictor import Distribution, prime
 from afterword_trainer.remembering import Remembered
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -230,12 +230,27 @@ def test_a_damaged_file_is_no_memory(tmp_path: Path) -> None:
     assert found.id == "0" * 16
 
     assert remembering.load(tmp_path / "none", ALPHABET) is None
-    assert remembering.load(path, Alphabet("äß")) is None
+    for other in ("äß", "öß€", "ßä€"):  # with as many letters, too: its text would be another
+        assert remembering.load(path, Alphabet(other)) is None
     for at in (0, 20, 30, 3_000, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         assert remembering.load(path, ALPHABET) is None, at
         path.write_bytes(data[:at])
         assert remembering.load(path, ALPHABET) is None, at
+
+
+def test_a_file_of_no_use_is_out_of_the_way(tmp_path: Path) -> None:
+    """Of an older version, as a damaged one: who owns it sets it aside, as it is."""
+    path = tmp_path / "memory"
+    assert remembering.load_or_set_aside(path, ALPHABET) is None
+    assert list(tmp_path.iterdir()) == []
+    remembering.save(path, Remembered(memory=memory_of(note="the cat"), mixer=Mixer()))
+    assert remembering.load_or_set_aside(path, ALPHABET) is not None
+    old = path.read_bytes().replace(b"memory 2\n", b"memory 1\n")
+    path.write_bytes(old)
+    assert remembering.load_or_set_aside(path, ALPHABET) is None
+
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [old]
 
 
 @pytest.mark.parametrize(
@@ -247,6 +262,19 @@ def test_what_is_no_memory_is_refused(data: bytes) -> None:
     """Clear errors for what never was one."""
     with pytest.raises(MemoryDamagedError):
         Memory.restored(data, ALPHABET)
+
+
+def test_words_are_known_again_in_capitals() -> None:
+    """A heading is of the words of its text, though no letter of it stood there."""
+    memory = memory_of(note="by the old lighthouse we met. " * 20)
+    mixer = Mixer.default(alone=True)
+
+    def probability_of_h(after: str) -> float:
+        mix = Mix(None, memory, mixer, learning=False)
+        prime(mix, ALPHABET.encode(after))
+        return float(mix.distribution()[ord("h")])
+
+    assert probability_of_h("BY THE OLD LIG") > 1.2 * probability_of_h("BY THE SEA LIG")
 
 
 def test_symbols_of_another_alphabet_are_refused() -> None:

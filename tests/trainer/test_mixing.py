@@ -82,6 +82,29 @@ def test_asking_changes_nothing() -> None:
     np.testing.assert_array_equal(unasked.distribution(), asked.distribution())
 
 
+def test_looking_ahead_moves_nothing() -> None:
+    """Whatever a fork reads, the place in the text that it came from stays as it was."""
+    both, alone = (mix(memory_of(TEXT), learning=False) for _ in range(2))
+    for one in (both, alone):
+        prime(one, ALPHABET.encode("In the marsh the her"))
+    prime(both.fork(), ALPHABET.encode("on flew. the"))
+    for one in (both, alone):
+        prime(one, ALPHABET.encode("o"))
+
+    np.testing.assert_array_equal(alone.distribution(), both.distribution())
+
+
+def test_a_document_begins_anew() -> None:
+    """What stood at the end of the one before is no context of it."""
+    header = ALPHABET.header("note.md", "markdown", 0.0)
+    both, alone = (Mix(None, memory_of(TEXT), Mixer(alone=True), learning=False) for _ in "ab")
+    prime(both, ALPHABET.encode("the heron stood in the"))
+    for one in (both, alone):
+        prime(one, header)
+
+    np.testing.assert_array_equal(alone.distribution(), both.distribution())
+
+
 def test_what_was_typed_is_expected_at_once() -> None:
     """A name that was typed once is completed when it begins again."""
     both = mix(memory_of(TEXT), learning=True)

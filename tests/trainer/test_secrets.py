@@ -249,6 +249,7 @@ def test_what_detect_secrets_finds_we_find(tmp_path: Path) -> None:
         ("<password>Blue42Harbour!x</password>", ["assignment"]),
         ('setenv("API_KEY", "k3jx9vq2hd81mz0c")', ["assignment"]),
         ("https://anna:Blue42Harbour@example.org/", ["url"]),
+        ("postgres://app:app@localhost/db, smtp://u:password@example.org", []),  # as in examples
         ('password = "blorf quizzle 9 wumpet dranth"', ["assignment"]),
         ('pwd = "harbouring quizzle 9"', ["assignment"]),
         ("author:\n  skidelsky20031946\n", []),
@@ -420,6 +421,8 @@ def test_names_of_secret_files(path: str, expected: bool) -> None:
         ("WiFi-Passwort: Sommer2024!", ["Sommer2024!"]),
         ("passwd: letmein!\nKennwort=blau77", ["letmein!", "blau77"]),
         ("**Passwort:** `M\u00f6we!hafen`", ["M\u00f6we!hafen"]),
+        ("Password: correctHorse, as ever", ["correctHorse,"]),
+        ("Password: correctHorse as ever", []),
         ("password: harbour, pass: none of it", []),
         ("the password: required", []),
         ("password: Optional but wise", []),

@@ -4,9 +4,10 @@ To be called before TensorFlow is imported: on Linux priority belongs to each th
 inherit it when they start. Knows the operating system; knows nothing of training.
 
 Lowest priority for processor and disk, no more than a share of memory, first to go when memory runs
-out, and gone when the process that started it is. Nice alone does nothing where the kernel groups
-processes by session (autogroup, sched(7)), so the group steps back too, and the scheduler is told
-that this is idle work.
+out, and gone when the process that started it is. Where the kernel groups processes by session
+(autogroup, sched(7)), all this counts within the group; the group itself steps back only where this
+process leads its session: else it is the daemon's, or a terminal's, which would answer slowly from
+then on, for nobody sets it back.
 """
 
 import ctypes
@@ -82,7 +83,10 @@ def _lower() -> None:
             os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
     with suppress(OSError, psutil.Error):
         psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
-    for name, value in (("autogroup", NICE), ("oom_score_adj", OOM_SCORE)):
+    told = {"oom_score_adj": OOM_SCORE}
+    if os.getsid(0) == os.getpid():
+        told["autogroup"] = NICE
+    for name, value in told.items():
         with suppress(durable.StateError):
             durable.tell_kernel(Path("/proc/self", name), value)
 

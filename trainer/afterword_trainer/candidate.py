@@ -6,7 +6,7 @@ Knows the plan, the text and the network; judges nothing and publishes nothing.
 import hashlib
 import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from itertools import islice
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from afterword_trainer.training import Recipe, Start
 
 MOST_FOLDERS = 100  # that a model remembers by name, the largest; its report shows a dozen
+SHOWN_FOLDERS = 2  # of those in a list of models, where a line is all there is
 PASSES = 2.0  # of an update over its text: on notes the network got no better with more
 
 
@@ -200,6 +201,34 @@ def scores(table: Table | None) -> dict[str, float]:
     if ours.keystrokes:
         found |= {"ksr": ours.keystrokes.ksr, "acceptance": ours.keystrokes.acceptance}
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredOn:
+    """The text that a model's scores are of; those of two models compare where this is equal."""
+
+    text: str  # for people: whose text, or which folders'
+    digest: str  # of all that was read, the newest of which is measured on
+    characters: int | None = None  # of that; None: as many as the gate had time for
+
+
+def measured_on(bundle: Bundle) -> MeasuredOn | None:
+    """What the scores of a model say something about; None if it has none, or nobody knows."""
+    facts = bundle.provenance
+    if not bundle.scores:
+        return None
+    if "parts" in facts:  # `trainer pretrain` made it
+        return MeasuredOn(text="other people's writing", digest=str(facts.get("manifest")))
+    read = facts.get("corpus")
+    if not read:
+        return None
+    folders = [*dict.fromkeys(name.split("/")[0] for name in read["summary"].get("folders", ()))]
+    # What was given away names none.
+    names = ", ".join(folders[:SHOWN_FOLDERS]) or "what it learned"
+    names += ", …" if len(folders) > SHOWN_FOLDERS else ""
+    n_characters = (facts.get("evaluation") or {}).get("bits_characters")
+    how_much = f"{n_characters:,} characters" if n_characters else "the newest"
+    return MeasuredOn(text=f"{how_much} of {names}", digest=read["digest"], characters=n_characters)
 
 
 def provenance(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from afterword_trainer.model import NotBuiltError
 from afterword_trainer.terminal import (
     DONE,
     FAILED,
@@ -29,6 +30,12 @@ Teach Afterword your own writing. Everything stays on this machine.
   trainer sample              let the model write
   trainer report              see how it went, as a page
   trainer forget ~/notes/x    forget a file or folder, in the weights too
+"""
+
+MODELS = """\
+The models that there are, each with its scores and the text that they were measured on. Scores of
+different texts do not compare: one's letters are harder to expect than another's. `trainer history`
+shows each model beside the one before it, on the same text.
 """
 
 LEARN = """\
@@ -121,6 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             tell(error)
             return _code_of(error, is_background=getattr(options, "background", False))
+    except NotBuiltError as error:
+        tell(error)
+        return FAILED
     except BrokenPipeError:
         return end_with_the_pipe()
     except KeyboardInterrupt:
@@ -234,7 +244,7 @@ def build_parser() -> argparse.ArgumentParser:
     corpus.add_argument("--skipped", action="store_true", help="list every file left out, and why")
     _add_json(corpus)
 
-    models = verbs.add_parser("models", help="the models that there are")
+    models = verbs.add_parser("models", help="the models that there are", description=MODELS)
     _add_json(models)
     history = verbs.add_parser(
         "history", help="what was learned when, with scores before and after"

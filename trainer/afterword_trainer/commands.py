@@ -312,9 +312,11 @@ def models_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer models`."""
     shelf = Shelf(paths.models, paths.base)
     entries = shelf.entries()
+    texts = {e.id: candidate.measured_on(shelf.load(e.id)) for e in entries if not e.problem}
     if options.json:
         for entry in entries:
-            print(json.dumps(asdict(entry)))
+            text = texts.get(entry.id)
+            print(json.dumps(asdict(entry) | {"measured_on": asdict(text) if text else None}))
         return 0
     if not entries:
         print("There is no model yet")
@@ -326,11 +328,16 @@ def models_command(options: argparse.Namespace, paths: Paths) -> int:
             "made": entry.problem or portrait.local_time(entry.created, "%Y-%m-%d %H:%M"),
             "bits": entry.scores.get("bits_per_character"),
             "saved": entry.scores.get("ksr"),
+            "text": text.text if (text := texts.get(entry.id)) else None,
             "marked": entry.is_current,
         }
         for entry in entries
     ]
     hints = [as_typed("trainer use MODEL")] if len(entries) > 1 else []
+    if len({*texts.values()} - {None}) > 1:
+        # Scores of different texts do not compare; there, two models stand side by side on one.
+        beside = "(each beside the one before it, on the same text)"
+        hints.append(f"{as_typed('trainer history')}    {beside}")
     view.table(view.MODELS, rows, hints=hints)
     return 0
 

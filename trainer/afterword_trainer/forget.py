@@ -122,6 +122,8 @@ def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
         durable.retire(paths.cache / "evaluations")
         # A daemon that runs takes it out of its own and stores that; the next one is told anew.
         durable.retire(remembering.path_of(paths))
+        for damaged in durable.aside(paths.data):  # it may hold the text, and nobody can look
+            durable.retire(damaged)
         registry = Registry.load(paths)
         registry.drop([*later.files, str(path.absolute())])
         registry.save()
@@ -207,11 +209,7 @@ def _request(recipe: Mapping[str, Any], paths: Paths) -> Request | None:
     cell, layers, units = recipe.get("shape") or (None, None, None)
     return Request(
         roots=roots,
-        rules=finding.Rules(
-            mail=bool(recipe.get("mail")),
-            pdf=bool(recipe.get("pdf")),
-            ignore=tuple(registry.ignore),
-        ),
+        rules=_rules(recipe, tuple(registry.ignore)),
         work="rebuilt",
         # By passes, on one thread and in a fixed precision: the same text gives the same weights.
         epochs=recipe.get("epochs") or PASSES,
@@ -226,10 +224,17 @@ def _request(recipe: Mapping[str, Any], paths: Paths) -> Request | None:
     )
 
 
+def _rules(recipe: Mapping[str, Any], ignored: tuple[str, ...] = ()) -> finding.Rules:
+    """What was read then."""
+    return finding.Rules(mail=bool(recipe.get("mail")), pdf=bool(recipe.get("pdf")), ignore=ignored)
+
+
 # -- to be seen --------------------------------------------------------------------------------
 
 N_PHRASES = 20
-# Of a line, or of a piece of one that is a whole paragraph: long enough for a cursor in it.
+N_CANDIDATES = 400  # of which those are chosen that stand nowhere else: half a second to look
+# Of a line, of a piece of one that is a whole paragraph, or of short ones together: long enough
+# for a cursor in it.
 PHRASE_CHARACTERS = (40, 200)
 COMPLETED_CHARACTERS = 12  # of what follows the cursor; two words are hardly an accident
 PRIMING_CHARACTERS = 400  # before the cursor; above 256 the network gets no better
@@ -238,16 +243,22 @@ MEMORY_CHARACTERS = 1_000_000  # of what is left, its newest; a second or two to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phrase:
-    """A line, or a piece of a long one, with a cursor in it, held in memory alone."""
+    """A passage with a cursor in its middle, held in memory alone."""
 
     document: Document
     cursor: int  # in the text of the document
     end: int
 
     @property
-    def line(self) -> str:
+    def passage(self) -> str:
         """What stands around the cursor, half of it before."""
         return self.document.text[2 * self.cursor - self.end : self.end]
+
+    @property
+    def completion(self) -> str:
+        """What a model is to go on with, and as much before it as it has to know for that."""
+        reach = COMPLETED_CHARACTERS
+        return self.document.text[max(0, self.cursor - reach) : self.cursor + reach]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,22 +270,28 @@ class Recalled:
     bits_per_character: float  # of the second halves
 
 
-def phrases(path: Path, rules: finding.Rules) -> list[Phrase]:
-    """Lines of what lies at `path`, spread over it; none if it cannot be read any more."""
-    found = []
-    for item in corpus.documents([path], rules):
-        if isinstance(item, corpus.Document):
-            found += list(_lines(item))
-    return [found[i * len(found) // N_PHRASES] for i in range(N_PHRASES)] if found else []
+def phrases(path: Path, recipe: Mapping[str, Any]) -> tuple[list[Phrase], str]:
+    """Passages of what lies at `path`, spread over it, and why there are none, if so.
+
+    It is read as by `recipe` it was learned: mail and PDF as the text in them.
+    """
+    items = corpus.documents([path], _rules(recipe))
+    documents = [item for item in items if isinstance(item, corpus.Document)]
+    if not documents:
+        return [], "it cannot be read any more"
+    found = [phrase for document in documents for phrase in _passages(document)]
+    why = "" if found else f"its text is shorter than {PHRASE_CHARACTERS[0]} characters"
+    return _spread(found, N_CANDIDATES), why
 
 
 def only_there(wanted: Sequence[Phrase], others: Sequence[Document]) -> list[Phrase]:
-    """The phrases of which no other document has the line."""
-    kept = {phrase.line: phrase for phrase in wanted}
+    """Of `wanted` those that no other document could teach anybody, `N_PHRASES` at most."""
+    kept = {phrase.passage: phrase for phrase in wanted}
     for document in others:
-        for line in [line for line in kept if line in document.text]:
-            del kept[line]
-    return list(kept.values())
+        for passage, phrase in [*kept.items()]:
+            if phrase.completion in document.text:
+                del kept[passage]
+    return _spread([*kept.values()], N_PHRASES)
 
 
 def others(request: Request, paths: Paths) -> list[Document]:
@@ -294,7 +311,8 @@ def recalled(bundle: Bundle, known: Sequence[Document], wanted: Sequence[Phrase]
         header = bundle.alphabet.header(document.path, document.language, document.modified)
         predictor = frozen.make()
         prime(predictor, header, bundle.alphabet.encode(before))
-        expected = readable(Rollout(predictor), bundle.alphabet, Policy(min_probability=0.0))
+        policy = Policy(min_probability=0.0, multiline=True)
+        expected = readable(Rollout(predictor), bundle.alphabet, policy)
         completed += expected.text.startswith(rest[:COMPLETED_CHARACTERS])
         cost = measures.bits_per_character(predictor, bundle.alphabet, rest, header[:0])
         bits, n_characters = bits + cost.bits, n_characters + cost.characters
@@ -305,16 +323,37 @@ def recalled(bundle: Bundle, known: Sequence[Document], wanted: Sequence[Phrase]
     )
 
 
-def _lines(document: Document) -> Iterator[Phrase]:
-    start = 0
+def _spread(phrases: Sequence[Phrase], n: int) -> list[Phrase]:
+    """So many of them at most, from beginning to end."""
+    n = min(n, len(phrases))
+    return [phrases[i * len(phrases) // n] for i in range(n)]
+
+
+def _passages(document: Document) -> Iterator[Phrase]:
     least, most = PHRASE_CHARACTERS
-    for line in document.text.split("\n"):
-        for at in range(start, start + len(line), most):
-            half = min(most, start + len(line) - at) // 2
+    for start, end in _stretches(document.text):
+        for at in range(start, end, most):
+            half = min(most, end - at) // 2
             if 2 * half >= least:
-                # The cursor in the middle, so that `line` can be told from cursor and end.
+                # The cursor in the middle, so that `passage` can be told from cursor and end.
                 yield Phrase(document=document, cursor=at + half, end=at + 2 * half)
-        start += len(line) + 1
+
+
+def _stretches(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each long line, and of as many short ones as are one together."""
+    least = PHRASE_CHARACTERS[0]
+    begin, at = None, 0  # where the short lines begin that are gathered; None for no such
+    for line in text.split("\n"):
+        end = at + len(line)
+        if len(line) >= least:
+            yield at, end
+            begin = None
+        elif line.strip():
+            begin = at if begin is None else begin
+            if end - begin >= least:
+                yield begin, end
+                begin = None
+        at = end + 1
 
 
 def model_in_use(paths: Paths) -> Bundle | None:

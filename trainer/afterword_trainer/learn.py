@@ -40,7 +40,7 @@ from afterword_trainer.paths import Paths
 from afterword_trainer.plan import Clock, LearnError, Plan, Request
 from afterword_trainer.reading import Source, Text
 from afterword_trainer.registry import Registry, salted
-from afterword_trainer.run import Listener, Trained, make_room
+from afterword_trainer.run import Listener, Trained, checkpoint_in, make_room
 from afterword_trainer.scores import Table
 from afterword_trainer.shelf import Shelf
 
@@ -217,6 +217,8 @@ def _at_work(planned: Plan, listener: Listener) -> Iterator[tuple[Source, Listen
     with durable.locked(paths.runs / LOCK):
         durable.retire(paths.runs / TEXT)
         make_room(paths.runs, LEAST_FREE_BYTES)
+        if planned.request.work != "learned":  # who says that again goes on from its checkpoint
+            _finish_earlier(planned, listener)
         forgotten = Forgotten.load(paths)
         if planned.request.work == "learned":
             forgotten = forgotten.allowing(*planned.request.roots)
@@ -463,6 +465,18 @@ def _write_down(
             verdict=verdict.sentence if verdict else "",
         ),
     )
+
+
+def _finish_earlier(planned: Plan, listener: Listener) -> None:
+    """Delete what is left where a kill came right after the model in use was put to use.
+
+    That is the checkpoint of a run that has come to its end, and a model too many.
+    """
+    before = planned.before
+    if before and before.scores:  # else it was interrupted, and may go on
+        durable.retire(checkpoint_in(planned.paths.runs, str(_run_of(before))))
+    for old_id in planned.shelf.prune():
+        listener.on_deleted(old_id)
 
 
 def _superseded(shelf: Shelf, new_id: str, run_id: str) -> Iterator[str]:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from afterword_trainer import (
     arguments,
-    finding,
     forget,
     learn,
     plan,
@@ -180,7 +179,7 @@ def forget_command(options: argparse.Namespace, paths: Paths) -> int:
 
     # 1) at once; what stood there is remembered in memory, to see afterwards that it is gone
     old = forget.model_in_use(paths) if found.is_in_use and not spares_unknown else None
-    wanted = forget.phrases(options.path, finding.Rules()) if old else []
+    wanted, why_none = forget.phrases(options.path, found.recipe or {}) if old else ([], "")
     suspects = found.tainted.keys()
     found = forget.forget(options.path, paths, spares_unknown=spares_unknown)
     if options.json:
@@ -193,7 +192,7 @@ def forget_command(options: argparse.Namespace, paths: Paths) -> int:
 
     # 2) the weights, without it
     request = forget.pending(paths)
-    return _rebuilt(request, paths, old, wanted, options) if request else 0
+    return _rebuilt(request, paths, old, wanted, why_none, options) if request else 0
 
 
 def _rebuilt(
@@ -201,11 +200,15 @@ def _rebuilt(
     paths: Paths,
     old: Bundle | None,
     wanted: Sequence[forget.Phrase],
+    why_none: str,
     options: argparse.Namespace,
 ) -> int:
     """Make the weights anew; show what `old` and new ones make of phrases. The exit code."""
     known = forget.others(request, paths)
+    is_tried = bool(wanted)
     wanted = forget.only_there(wanted, known)
+    if is_tried and not wanted:
+        why_none = "all of it stands in other files too"
     before = None
     if old and wanted:
         theirs = [*dict.fromkeys(phrase.document for phrase in wanted)]
@@ -217,7 +220,7 @@ def _rebuilt(
     if options.json:
         parts = {"learned": rebuilt, "before": before, "after": after}
         told = {name: asdict(part) if part else None for name, part in parts.items()}
-        print(json.dumps({"event": "rebuilt", **told}))
+        print(json.dumps({"event": "rebuilt", **told, "why_not_shown": why_none}))
     elif rebuilt is None:
         print("too little is left to learn from")
     elif rebuilt.interrupted:
@@ -229,6 +232,8 @@ def _rebuilt(
             print(rebuilt.verdict.sentence)
         if before and after:
             print(view.recalled(before, after))
+        elif why_none:
+            print(f"no passage of it can show that it is gone: {why_none}")
     return 130 if rebuilt and rebuilt.interrupted else 0
 
 

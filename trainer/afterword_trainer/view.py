@@ -199,6 +199,7 @@ MODELS = (
     Column(key="made", heading="learned"),
     Column(key="bits", heading="bits/char", form="{:.3f}".format, number=True),
     Column(key="saved", heading="saved %", form="{:.1f}".format, number=True),
+    Column(key="text", heading="measured on"),
 )
 HISTORY = (
     Column(key="when", heading="when"),

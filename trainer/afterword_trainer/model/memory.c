@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef SOURCE
+#define SOURCE 0 /* the CRC-32 of this file; hatch_build.py says it, memory.py compares it */
+#endif
+
 #define REACH 32      /* symbols of context that are looked at */
 #define COUNTED 5     /* contexts of 1 to 5 symbols are counted exactly, longer ones sampled */
 #define MAX_SYMBOLS 8192
@@ -1331,6 +1335,7 @@ uint32_t constant(const char *name) {
         {"place_bytes", sizeof(Place)}, {"mixer_bytes", sizeof(Mixer)},
         {"trace_bytes", sizeof(Trace)}, {"sizes_bytes", sizeof(Sizes)},
         {"n_arrays", N_ARRAYS},         {"most_symbols", MAX_SYMBOLS},
+        {"source", SOURCE},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(known[i].name, name)) return known[i].value;

@@ -15,6 +15,7 @@ in another thread stores a `copy`.
 import ctypes
 import json
 import weakref
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afterword_trainer.model import NotBuiltError
 from afterword_trainer.model.alphabet import FIRST_CHARACTER, N_ASCII, N_BYTES, Alphabet
 from afterword_trainer.model.predictor import Symbols
 
@@ -44,6 +46,7 @@ class Memory:
         if at_most_bytes < FEWEST_BYTES:
             raise ValueError(f"at_most_bytes {at_most_bytes} is under {FEWEST_BYTES}")
         self.n_symbols = alphabet.size
+        self._characters = alphabet.characters
         self._fold = _letter_ids(alphabet)
         self._at_most_bytes = at_most_bytes
         self._numbers: dict[str, int] = {}  # of documents, by key, the latest learned last
@@ -162,6 +165,7 @@ class Memory:
         """
         twin = Memory.__new__(Memory)
         twin.n_symbols, twin._fold = self.n_symbols, self._fold
+        twin._characters = self._characters
         twin._at_most_bytes = self._at_most_bytes
         twin._numbers, twin._next_number = dict(self._numbers), self._next_number
         twin._leaving, twin._n_changes = list(self._leaving), 0
@@ -181,7 +185,8 @@ class Memory:
         n_changes = self._n_changes
         header = {
             "version": _VERSION,
-            "alphabet": self._fold.tobytes().hex(),
+            "characters": self._characters,
+            "letters": self._fold.tobytes().hex(),  # by the Unicode tables of this Python
             "documents": self._numbers,
             "leaving": self._leaving,
             "next_number": self._next_number,
@@ -209,7 +214,7 @@ class Memory:
         try:
             end = bytes(data[:_LONGEST_HEADER]).index(b"\n")
             header, body = json.loads(bytes(data[:end])), memoryview(data)[end + 1 :]
-            known = header["version"], header["alphabet"]
+            known = header["version"], header["characters"], header["letters"]
             lengths = [int(n) for n in header["arrays"]]
             sizes = _u32(header["sizes"])
             memory._numbers = {str(key): int(n) for key, n in header["documents"].items()}
@@ -217,7 +222,7 @@ class Memory:
             memory._next_number = int(header["next_number"])
         except (*_UNREADABLE, RecursionError) as error:
             raise MemoryDamagedError("what was stored of the memory cannot be read") from error
-        if known != (_VERSION, memory._fold.tobytes().hex()):
+        if known != (_VERSION, alphabet.characters, memory._fold.tobytes().hex()):
             raise MemoryDamagedError("what was stored of the memory is of another alphabet")
         if sum(lengths) != len(body) or sizes.shape != memory._sizes().shape:
             raise MemoryDamagedError("what was stored of the memory is not complete")
@@ -414,14 +419,20 @@ def _load() -> Any:
         # Not CDLL, which would let another thread in while the loops run.
         loaded = ctypes.PyDLL(str(library))
     except OSError as error:
-        raise ImportError(
-            f"{library.name} is not beside {Path(__file__).name}: install Afterword again with "
-            "`pip install`, which compiles it"
+        raise NotBuiltError(
+            f"{library} cannot be loaded; install Afterword again with `pip install`, "
+            "which compiles it"
         ) from error
     pointer, i32, f32 = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
     u16, u32, u64 = ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64
+    loaded.constant.restype, loaded.constant.argtypes = u32, [ctypes.c_char_p]
+    source = library.with_suffix(".c")  # in a checkout; a wheel has it compiled and no more
+    if source.exists() and loaded.constant(b"source") != zlib.crc32(source.read_bytes()):
+        raise NotBuiltError(
+            f"{library} was built from another {source.name} than lies beside it; "
+            "`make install`, or `pip install -e .`, builds it anew"
+        )
     signatures: dict[str, tuple[Any, list[Any]]] = {
-        "constant": (u32, [ctypes.c_char_p]),
         "place_begin": (None, [pointer]),
         "place_copy": (None, [pointer, pointer]),
         "place_end": (None, [pointer]),
