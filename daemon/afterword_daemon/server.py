@@ -209,8 +209,7 @@ class Server:
             if not await self._presence.look():
                 self.end("the data folder is gone")
                 return
-            if self._detail != self._told_detail:
-                self._change()
+            self._notice()
             if self._uncounted.sentence:
                 self._has_work.set()  # nobody may be typing, and there may be room again
 
@@ -512,6 +511,7 @@ class Server:
         return {}
 
     def _status(self) -> Status:
+        self._notice()
         about = self._current.about
         return Status(
             state=self._state,
@@ -555,6 +555,11 @@ class Server:
             or self._presence.problem
             or self._uncounted.sentence
         )
+
+    def _notice(self) -> None:
+        """Let what has gone wrong, or is over, be known."""
+        if self._detail != self._told_detail:
+            self._change()
 
     def _changed(self, forgotten: str = "") -> Changed:
         about, settings = self._current.about, self._engine.settings
