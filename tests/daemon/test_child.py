@@ -277,9 +277,10 @@ def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
 # -- when we are killed ------------------------------------------------------------------------
 
 DAEMON = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from afterword_daemon.child import Child
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as for children of the daemon, who handles it itself
 script, log, stands_still = sys.argv[1:]
 one = Child([sys.executable, "-c", script], log=Path(log))
 while not (heard := one.records()):
