@@ -74,3 +74,13 @@ def test_the_list_says_on_which_text(
     texts = [model["measured_on"] for model in records_of(trainer("models", "--json").stdout)]
     assert texts[0] == {"text": "2,000 characters of notes", "digest": "d1", "characters": 2_000}
     assert (texts[0] == texts[1]) is compares
+
+
+def test_a_model_whose_folder_was_renamed_spoils_no_list(trainer: Trainer, home: Path) -> None:
+    """The others are listed all the same."""
+    shelf = Shelf(home / "data/models")
+    for n in (1, 2):
+        shelf.publish(bases.bundle(f"you-{n}", provenance=learned("notes")))
+    (shelf.root / "you-2").rename(shelf.root / "you-5")
+    ids = [model["id"] for model in records_of(trainer("models", "--json").stdout)]
+    assert ids == ["you-1", "you-5"]

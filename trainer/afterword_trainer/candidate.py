@@ -21,6 +21,7 @@ from afterword_trainer.plan import Plan, Request
 from afterword_trainer.reading import Text
 from afterword_trainer.run import Listener, Run, Trained, carry_out, checkpoint_in
 from afterword_trainer.scores import Table
+from afterword_trainer.shelf import Entry
 
 if TYPE_CHECKING:
     from afterword_trainer.training import Recipe, Start
@@ -212,10 +213,10 @@ class MeasuredOn:
     characters: int | None = None  # of that; None: as many as the gate had time for
 
 
-def measured_on(bundle: Bundle) -> MeasuredOn | None:
+def measured_on(model: Bundle | Entry) -> MeasuredOn | None:
     """What the scores of a model say something about; None if it has none, or nobody knows."""
-    facts = bundle.provenance
-    if not bundle.scores:
+    facts = model.provenance
+    if not model.scores:
         return None
     if "parts" in facts:  # `trainer pretrain` made it
         return MeasuredOn(text="other people's writing", digest=str(facts.get("manifest")))

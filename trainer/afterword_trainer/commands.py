@@ -312,11 +312,12 @@ def models_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer models`."""
     shelf = Shelf(paths.models, paths.base)
     entries = shelf.entries()
-    texts = {e.id: candidate.measured_on(shelf.load(e.id)) for e in entries if not e.problem}
+    texts = {entry.id: candidate.measured_on(entry) for entry in entries}
     if options.json:
         for entry in entries:
-            text = texts.get(entry.id)
-            print(json.dumps(asdict(entry) | {"measured_on": asdict(text) if text else None}))
+            facts, text = asdict(entry), texts[entry.id]
+            del facts["provenance"]
+            print(json.dumps(facts | {"measured_on": asdict(text) if text else None}))
         return 0
     if not entries:
         print("There is no model yet")
@@ -328,7 +329,7 @@ def models_command(options: argparse.Namespace, paths: Paths) -> int:
             "made": entry.problem or portrait.local_time(entry.created, "%Y-%m-%d %H:%M"),
             "bits": entry.scores.get("bits_per_character"),
             "saved": entry.scores.get("ksr"),
-            "text": text.text if (text := texts.get(entry.id)) else None,
+            "text": text.text if (text := texts[entry.id]) else None,
             "marked": entry.is_current,
         }
         for entry in entries

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from afterword_trainer import base as base_model
 from afterword_trainer import durable
@@ -52,6 +52,7 @@ class Entry:
     created: str = ""  # ISO 8601 in UTC
     scores: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None  # why it cannot be used; None for a sound one
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)  # as the bundle has it
 
 
 class Shelf:
@@ -128,7 +129,12 @@ class Shelf:
             entry = Entry(id=name, size=_size(folder), is_current=in_use == (name,))
             try:
                 bundle = bundles.load(folder)
-                entry = replace(entry, created=bundle.created, scores=bundle.scores)
+                entry = replace(
+                    entry,
+                    created=bundle.created,
+                    scores=bundle.scores,
+                    provenance=bundle.provenance,
+                )
             except BundleError as error:
                 entry = replace(entry, problem=error.problem)
             entries.append(entry)
