@@ -149,7 +149,9 @@ def swap(home: str, daemon: psutil.Process, typist: Typist) -> dict[str, float]:
     stored = paths.data / "memory"
     was = stored.stat().st_mtime_ns if stored.exists() else 0
     run_afterword(home, "watch", "add", str(other))
-    time.sleep(2.0)
+    while not any(one["path"] == str(other) and one["files"] for one in status(home)["watched"]):
+        time.sleep(0.2)
+    time.sleep(1.0)
     run_afterword(home, "watch", "remove", str(other))
     give_up = time.monotonic() + 60
     while not stored.exists() or stored.stat().st_mtime_ns == was:

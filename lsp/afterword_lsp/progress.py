@@ -33,14 +33,14 @@ class Progress:
         self._is_shown = False
         self._was_asked = False  # about this work
 
-    async def show(self, work: str, share: float | None = None, outcome: str = "") -> None:
-        """Show so much of a work, 0 to 1, from now on.
+    async def show(self, work: str, percent: int | None = None, outcome: str = "") -> None:
+        """Show so much of a work, 0 to 100, from now on.
 
         With "" nothing goes on any more; `outcome` is what came of it, for people.
         """
         if work != self._work:
             self._end(outcome)
-        before, self._work, self._percent = self._percent, work, round(100 * (share or 0.0))
+        before, self._work, self._percent = self._percent, work, percent or 0
         if self._is_shown and self._percent != before:
             self._tell(types.WorkDoneProgressReport(percentage=self._percent))
         elif work and not self._was_asked:

@@ -127,7 +127,7 @@ class Server(LanguageServer):
             self.protocol.notify(STATUS, status)
         window = self.client_capabilities.window
         if window and window.work_done_progress:
-            shown = self._progress.show(status["work"], status["progress"], status["forgotten"])
+            shown = self._progress.show(status["work"], status["percent"], status["forgotten"])
             self.follow(shown)
 
 

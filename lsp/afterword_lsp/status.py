@@ -97,7 +97,6 @@ def status(
     next       what the user can do now: {"title", "command", "arguments"}, or None
     work       what goes on beside: "learning", "forgetting" or ""
     percent    of that work, 0 to 100; None while there is nothing to tell
-    progress   the same as a share, 0 to 1
     forgotten  what came of forgetting, a sentence, once when it has ended; else ""
     model      the id of the one in use, or ""
     latency_ms from the last request to its answer, as this server saw it; None before the first
@@ -123,7 +122,6 @@ def status(
         "next": _next(*act, uri=uri, language=language) if act else None,
         "work": work,
         "percent": None if share is None else round(100 * share),
-        "progress": share,
         "forgotten": news.forgotten if news else "",
         "model": news.model if news else "",
         "latency_ms": latency_ms,

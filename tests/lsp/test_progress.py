@@ -33,18 +33,18 @@ class Window:
             self.seen.append((params.token, value.kind, value.percentage))
 
 
-async def shown(window: Window, *shares: float | None) -> list[tuple[Any, ...]]:
+async def shown(window: Window, *percents: int | None) -> list[tuple[Any, ...]]:
     """What an editor sees of learning that goes on so far; None: of none."""
     progress = Progress(window.create, window.say)
-    for share in shares:
-        await progress.show("" if share is None else "learning", share)
+    for percent in percents:
+        await progress.show("" if percent is None else "learning", percent)
     return window.seen
 
 
 @pytest.mark.asyncio
 async def test_it_begins_goes_on_and_ends() -> None:
     """Each per cent is told once; the next training has a place of its own."""
-    assert await shown(Window(), None, 0.0, 0.001, 0.25, 0.254, None, None, 0.5, None) == [
+    assert await shown(Window(), None, 0, 0, 25, 25, None, None, 50, None) == [
         ("create", "afterword-1"),
         ("afterword-1", "begin", 0),
         ("afterword-1", "report", 25),
@@ -60,7 +60,7 @@ async def test_an_editor_that_refuses_sees_nothing() -> None:
     """And is not asked again before the next training."""
     window = Window()
     window.refuses = True
-    assert await shown(window, 0.1, 0.2, 0.3, None, 0.1) == [
+    assert await shown(window, 10, 20, 30, None, 10) == [
         ("create", "afterword-1"),
         ("create", "afterword-2"),
     ]
@@ -72,9 +72,9 @@ async def test_what_ends_before_the_editor_answers_is_not_shown() -> None:
     window = Window()
     window.answer.clear()
     progress = Progress(window.create, window.say)
-    asking = asyncio.ensure_future(progress.show("learning", 0.1))
+    asking = asyncio.ensure_future(progress.show("learning", 10))
     await asyncio.sleep(0)
-    await progress.show("learning", 0.2)
+    await progress.show("learning", 20)
     await progress.show("")
     window.answer.set()
     await asking
@@ -87,9 +87,9 @@ async def test_forgetting_takes_the_place_of_learning_and_says_what_came_of_it()
     """Each is a work of its own; how far forgetting is may not be known."""
     window = Window()
     progress = Progress(window.create, window.say)
-    await progress.show("learning", 0.5)
+    await progress.show("learning", 50)
     await progress.show("forgetting")
-    await progress.show("forgetting", 0.25)
+    await progress.show("forgetting", 25)
     await progress.show("", outcome="the model was made without it")
 
     assert window.seen == [

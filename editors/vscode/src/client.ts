@@ -5,6 +5,8 @@
  * a setting is of no use, are shown.
  */
 
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { type LogOutputChannel, ExtensionKind, env, extensions } from "vscode";
 import {
   type DocumentSelector,
@@ -15,7 +17,6 @@ import {
   ErrorAction,
   LanguageClient,
   RevealOutputChannelOn,
-  TransportKind,
 } from "vscode-languageclient/node";
 import { GhostText } from "./ghost";
 import { SECTION, showsGhostText } from "./settings";
@@ -35,23 +36,29 @@ const SPOKEN = new Set([
 ]);
 const MOST_CRASHES = 5; // within CRASHES_MS, until one has to ask for the next start
 const CRASHES_MS = 3 * 60 * 1000;
-
-/** Whoever has started a client. */
-export interface Owner {
-  /** It is not being ended, nor is another in its place. */
-  isWanted(): boolean;
-  /** The server has ended too often to be started once more. */
-  gaveUp(): void;
-}
+const FAREWELL_MS = 500; // for the server to answer that it ends
 
 export class Client extends LanguageClient {
   readonly ghostText: GhostText;
+  private readonly running: Running;
 
-  constructor(program: string, home: string, log: LogOutputChannel, owner: Owner) {
-    const run = { command: program, transport: TransportKind.stdio, options: { cwd: home } };
+  /** `gaveUp` is told when the server has ended too often to be started once more. */
+  constructor(program: string, home: string, log: LogOutputChannel, gaveUp: () => void) {
+    const running = new Running(program, home);
     const ghostText = new GhostText();
-    super(SECTION, "Afterword", run, clientOptions(log, ghostText, owner));
+    super(SECTION, "Afterword", () => running.begin(), clientOptions(log, ghostText, running, gaveUp));
     this.ghostText = ghostText;
+    this.running = running;
+  }
+
+  /** End it for good, at whatever point it is: the library would leave alone a server that is just starting. */
+  async end(): Promise<void> {
+    this.running.isWanted = false;
+    try {
+      await this.dispose(FAREWELL_MS);
+    } catch {
+      this.running.kill(); // it is starting, or it does not answer
+    }
   }
 
   override registerFeature(feature: StaticFeature | DynamicFeature<unknown>): void {
@@ -64,7 +71,36 @@ export class Client extends LanguageClient {
   }
 }
 
-function clientOptions(log: LogOutputChannel, ghostText: GhostText, owner: Owner): LanguageClientOptions {
+/** The server's process, and the next where it dies. */
+class Running {
+  isWanted = true;
+  private process: ChildProcess | undefined;
+
+  constructor(
+    private readonly program: string,
+    private readonly folder: string,
+  ) {}
+
+  async begin(): Promise<ChildProcess> {
+    if (!this.isWanted) throw new Error("It is being ended.");
+    const process = (this.process = spawn(this.program, [], { cwd: this.folder }));
+    process.on("error", () => undefined); // such as comes later: its end is seen at its pipes
+    await once(process, "spawn");
+    return process;
+  }
+
+  /** It keeps nothing of its own that could be lost. */
+  kill(): void {
+    this.process?.kill("SIGKILL");
+  }
+}
+
+function clientOptions(
+  log: LogOutputChannel,
+  ghostText: GhostText,
+  running: Running,
+  gaveUp: () => void,
+): LanguageClientOptions {
   let crashes: number[] = [];
   return {
     documentSelector: documents(),
@@ -78,11 +114,11 @@ function clientOptions(log: LogOutputChannel, ghostText: GhostText, owner: Owner
       error: () => ({ action: ErrorAction.Continue, handled: true }),
       closed: () => {
         // A server that dies while it is being ended would otherwise be started once more, beside the next one.
-        if (!owner.isWanted()) return { action: CloseAction.DoNotRestart, handled: true };
+        if (!running.isWanted) return { action: CloseAction.DoNotRestart, handled: true };
         const now = Date.now();
         crashes = [...crashes.filter((when) => now - when < CRASHES_MS), now];
         if (crashes.length < MOST_CRASHES) return { action: CloseAction.Restart, handled: true };
-        owner.gaveUp();
+        gaveUp();
         return { action: CloseAction.DoNotRestart, handled: true };
       },
     },

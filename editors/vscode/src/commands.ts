@@ -255,7 +255,7 @@ async function openSettings(server: Server): Promise<void> {
 async function copyDebugInformation(context: ExtensionContext, server: Server): Promise<void> {
   const none: Answer = {};
   const daemon = await server.order("status").then(({ daemon }) => daemon, () => none);
-  const { state, progress, model } = server.situation;
+  const { state, percent, model } = server.situation;
   const own = workspace.getConfiguration(settings.SECTION);
   const facts = {
     versions: {
@@ -265,7 +265,7 @@ async function copyDebugInformation(context: ExtensionContext, server: Server): 
       system: `${process.platform} ${release()} ${process.arch}`,
     },
     ...(redacted({
-      situation: { state, progress, model },
+      situation: { state, percent, model },
       server: { isFound: server.program !== undefined, isSet: settings.path() !== "" },
       settings: {
         enable: settings.enabling(),

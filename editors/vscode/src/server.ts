@@ -58,11 +58,7 @@ export class Server implements Disposable {
   async stop(): Promise<void> {
     const client = this.client;
     this.client = undefined;
-    try {
-      await client?.dispose(500);
-    } catch {
-      // It has ended already, or never began.
-    }
+    await client?.end();
   }
 
   /** The settings are others: what is on the screen may not be what would come now. */
@@ -112,11 +108,8 @@ export class Server implements Disposable {
     await new Promise(setImmediate); // the editor has other extensions to start
     // Most of the bundle is only read here; where there is no server, never.
     const { Client, State } = await import("./client");
-    const client: Client = new Client(program, homedir(), this.log, {
-      isWanted: () => this.client === client,
-      gaveUp: () => {
-        this.say(situation("stopped", "The language server ended again and again."));
-      },
+    const client: Client = new Client(program, homedir(), this.log, () => {
+      this.say(situation("stopped", "The language server ended again and again."));
     });
     this.client = client;
     client.onDidChangeState(({ newState }) => {
@@ -131,8 +124,9 @@ export class Server implements Disposable {
     try {
       await client.start();
     } catch (error) {
+      if (this.client !== client) return; // it was ended before it ran
       this.log.error(`${program} could not be started: ${String(error)}`);
-      if (this.client === client) this.say(situation("stopped", "The language server could not be started."));
+      this.say(situation("stopped", "The language server could not be started."));
     }
   }
 

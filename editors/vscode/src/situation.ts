@@ -25,7 +25,7 @@ export interface Situation {
   /** One sentence for people; perhaps empty. */
   readonly detail: string;
   /** 0 to 1, while something goes on of which that is known. */
-  readonly progress: number | undefined;
+  readonly percent: number | undefined;
   readonly model: string;
   /** Why it is off, a word of the server's; empty where it is not. */
   readonly reason: string;
@@ -57,7 +57,7 @@ export interface Face {
 }
 
 export function situation(state: State, detail = ""): Situation {
-  return { state, detail, progress: undefined, model: "", reason: "", forgotten: "" };
+  return { state, detail, percent: undefined, model: "", reason: "", forgotten: "" };
 }
 
 /** The server's notification `afterword/status`; what it does not say, or we do not know, claims nothing. */
@@ -67,7 +67,7 @@ export function told(status: unknown): Situation {
   return {
     state: STATES.find((state) => state === said.state) ?? "starting",
     detail: word(said.detail),
-    progress: typeof said.progress === "number" ? said.progress : undefined,
+    percent: typeof said.percent === "number" ? said.percent : undefined,
     model: word(said.model),
     reason: word(said.reason),
     forgotten: word(said.forgotten),
@@ -83,7 +83,7 @@ export function face(now: Situation, here: Here): Face {
 
 /** Per cent, where they are known. */
 export function percent(now: Situation): string {
-  return now.progress === undefined ? "" : `${Math.round(100 * now.progress)} %`;
+  return now.percent === undefined ? "" : `${now.percent} %`;
 }
 
 /** Whether suggestions can come. */

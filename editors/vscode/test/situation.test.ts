@@ -21,7 +21,7 @@ test("every state has an icon, a word, a sentence, and what to do next where som
 });
 
 test("learning says how far it is, and why", () => {
-  const { text, sentence } = face(told({ state: "learning", progress: 0.534, detail: "12 files." }), HERE);
+  const { text, sentence } = face(told({ state: "learning", percent: 53, detail: "12 files." }), HERE);
   assert.equal(text, "53 %");
   assert.equal(sentence, "Learning, 53 %. 12 files.");
 });
@@ -46,7 +46,7 @@ test("that suggestions come in the menu is said where it is so", () => {
 });
 
 test("whatever the server says makes some situation", () => {
-  for (const odd of [undefined, null, 3, "ready", [], { state: "dancing" }, { state: 7, progress: "much", detail: {} }]) {
+  for (const odd of [undefined, null, 3, "ready", [], { state: "dancing" }, { state: 7, percent: "much", detail: {} }]) {
     assert.equal(told(odd).state, "starting");
   }
 });

@@ -134,7 +134,7 @@ def test_a_daemon_that_dies_is_no_reason_for_a_message(desk: Window) -> None:
     assert desk.save().decode() == HALF + f"\n{BRIDGE[0]}" * lines
 
 
-@pytest.mark.parametrize("when", ["at work", "while it is restarted"])
+@pytest.mark.parametrize("when", ["at work", "while it is restarted", "just before"])
 def test_a_language_server_that_dies_is_started_anew(desk: Window, when: str) -> None:
     """Without a message either, and one alone, whenever it was killed."""
     home = desk.editor.home
@@ -143,11 +143,15 @@ def test_a_language_server_that_dies_is_started_anew(desk: Window, when: str) ->
     desk.type(HALF)
     desk.until_ghost(REST)
     if when != "at work":
-        desk.command("Afterword: Restart Language Server")
+        desk.choose("Afterword: Restart Language Server")
+    if when == "while it is restarted":
+        desk.press("Enter")
     killed = home.servers()
     for pid in killed:
         with suppress(psutil.NoSuchProcess):
             psutil.Process(pid).kill()
+    if when == "just before":
+        desk.press("Enter")  # by then it is being started anew by itself, and that one is to go
     until(lambda: set(home.servers()).isdisjoint(killed), "the server to be gone")
     desk.until_back(BRIDGE[0], f"{BRIDGE[1]}.")
     desk.until_status("Ready")

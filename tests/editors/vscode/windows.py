@@ -321,6 +321,11 @@ class Window:
 
     def command(self, title: str) -> None:
         """By the palette, as one types it."""
+        self.choose(title)
+        self.press("Enter")
+
+    def choose(self, title: str) -> None:
+        """Have a command chosen in the palette: Enter runs it."""
         self.ask_by("F1")
         self.type(title)
         self.wait(
@@ -329,7 +334,6 @@ class Window:
             f"the command {title}",
             title,
         )
-        self.press("Enter")
 
     def save(self) -> bytes:
         """Save the file; what it holds then."""
