@@ -397,6 +397,15 @@ class Window:
             why = self.editor.home.status()
             raise AssertionError(f"{error}; it is {self.ghost!r}, {self.status!r}, {why}") from None
 
+    def until_ghost_of(self, text: str) -> str:
+        """Wait until the grey text is this, or the beginning of it; the grey text."""
+
+        def beginning() -> str:
+            ghost = self.ghost
+            return ghost if text.startswith(ghost) else ""
+
+        return until(beginning, f"grey text of {text!r}")
+
     def soon_ghost(self) -> str:
         """The grey text, or "" if none comes within a moment."""
         with suppress(AssertionError):
