@@ -387,8 +387,9 @@ async def test_the_status_is_that_of_where_one_works(session: Session) -> None:
             session.opened(doc)
         assert statuses[-1]["enabled"] == is_on
         assert (statuses[-1]["state"] == "off") == (not is_on)
+        assert statuses[-1]["uri"] == doc.uri  # an editor may know that one looks elsewhere
     session.closed(code)
-    assert statuses[-1]["state"] == "off"
+    assert (statuses[-1]["state"], statuses[-1]["uri"]) == ("off", "")
 
 
 @pytest.mark.parametrize(

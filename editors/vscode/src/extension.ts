@@ -1,6 +1,6 @@
 /** Afterword in VS Code: what begins with the editor, and what follows what. */
 
-import { type ExtensionContext, commands, window, workspace } from "vscode";
+import { type ExtensionContext, type TextDocument, commands, window, workspace } from "vscode";
 import { registerCommands } from "./commands";
 import { Server } from "./server";
 import { showStatus } from "./status";
@@ -17,6 +17,9 @@ export function activate(context: ExtensionContext): void {
   registerCommands(context, ours, log);
   showStatus(context, ours);
   const restart = (): void => void ours.restart();
+  const look = ({ uri }: TextDocument): void => {
+    if (ours.isRunning) void ours.look(uri.toString());
+  };
   context.subscriptions.push(
     followUnanswered(ours),
     ours.onDidChange(({ state }) => {
@@ -28,7 +31,14 @@ export function activate(context: ExtensionContext): void {
     }),
     workspace.onDidGrantWorkspaceTrust(restart),
     window.onDidChangeActiveTextEditor((editor) => {
-      if (editor && ours.isRunning) void ours.look(editor.document.uri.toString());
+      if (editor) look(editor.document);
+    }),
+    // A document whose language becomes another is opened anew, as some are at the editor's start. The client is to
+    // tell the server of that first.
+    workspace.onDidOpenTextDocument((document) => {
+      setImmediate(() => {
+        if (document === window.activeTextEditor?.document) look(document);
+      });
     }),
     // Somebody who has just installed it comes back from a terminal.
     window.onDidChangeWindowState(({ focused }) => {

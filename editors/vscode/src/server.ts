@@ -119,7 +119,7 @@ export class Server implements Disposable {
     });
     client.onNotification("afterword/status", (status: unknown) => {
       client.ghostText.forget(); // another model may serve, or it is off
-      if (this.client === client) this.say(told(status));
+      if (this.client === client) this.hear(told(status));
     });
     try {
       await client.start();
@@ -139,6 +139,13 @@ export class Server implements Disposable {
       // What is wrong it says when it is looked at.
     }
     await this.look("");
+  }
+
+  /** It is about the document that was opened or closed last, which may be one that nobody looks at. */
+  private hear(now: Situation): void {
+    const here = window.activeTextEditor?.document.uri.toString() ?? now.uri;
+    if (now.uri !== here) void this.look(here);
+    if (now.uri === here || now.forgotten) this.say(now);
   }
 
   private say(now: Situation): void {

@@ -21,10 +21,12 @@ export const STATES = [
 export type State = (typeof STATES)[number];
 
 export interface Situation {
+  /** The document that it is about; empty for none. */
+  readonly uri: string;
   readonly state: State;
   /** One sentence for people; perhaps empty. */
   readonly detail: string;
-  /** 0 to 1, while something goes on of which that is known. */
+  /** 0 to 100, while something goes on of which that is known. */
   readonly percent: number | undefined;
   readonly model: string;
   /** Why it is off, a word of the server's; empty where it is not. */
@@ -57,7 +59,7 @@ export interface Face {
 }
 
 export function situation(state: State, detail = ""): Situation {
-  return { state, detail, percent: undefined, model: "", reason: "", forgotten: "" };
+  return { uri: "", state, detail, percent: undefined, model: "", reason: "", forgotten: "" };
 }
 
 /** The server's notification `afterword/status`; what it does not say, or we do not know, claims nothing. */
@@ -65,6 +67,7 @@ export function told(status: unknown): Situation {
   const said = typeof status === "object" && status !== null ? (status as Record<string, unknown>) : {};
   const word = (value: unknown): string => (typeof value === "string" ? value : "");
   return {
+    uri: word(said.uri),
     state: STATES.find((state) => state === said.state) ?? "starting",
     detail: word(said.detail),
     percent: typeof said.percent === "number" ? said.percent : undefined,

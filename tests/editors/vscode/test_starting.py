@@ -65,3 +65,16 @@ def test_who_has_gone_elsewhere_is_left_alone(desk: Window, gate: Path) -> None:
     desk.type(BRIDGE[0])
     desk.until_ghost(f"{BRIDGE[1]}.")
     assert REST not in desk.recorded_ghost()
+
+
+@pytest.mark.parametrize("time", range(3))  # what the editor opens and closes is not always alike
+def test_the_first_file_says_how_it_is(home: Home, vsix: Path, time: int) -> None:
+    """Where suggestions are off but for its language, whatever else the editor opens and closes."""
+    enable = {"afterword.enable": {"*": False, "markdown": True}}
+    with editing(home, vsix, **enable) as editor:
+        window = editor.window(home.file("alone.md"), size=(1000, 2000)).ready()
+        for _ in range(2):
+            window.type(HALF)
+            window.until_ghost(REST)
+            window.press("Tab", "Enter")
+            assert window.status.startswith("Afterword: Ready")

@@ -1,5 +1,6 @@
 """What turns suggestions off and on, and what changes them: in the real VS Code."""
 
+import time
 from contextlib import suppress
 
 import psutil
@@ -54,6 +55,25 @@ def test_a_language_can_be_off_alone(desk: Window) -> None:
     desk.until_status("Ready")
     desk.type(HALF)
     desk.until_ghost(REST)
+
+
+def test_the_status_is_of_what_one_looks_at(desk: Window) -> None:
+    """Whatever else is opened and closed, and when its language becomes another."""
+    home = desk.editor.home
+    desk.set({"afterword.enable": {"*": False, "markdown": True}})
+    desk.open(home.file("here.md"))
+    desk.until_status("Ready")
+    desk.open(home.file("there.ini"))
+    desk.until_status("off in ini")
+    desk.leave_file()
+    desk.until_status("Ready")
+    time.sleep(1.0)  # the editor tells a little later that it is closed
+    desk.until_status("Ready")
+    for language, status in (("Plain Text", "off in plaintext"), ("Markdown", "Ready")):
+        desk.command("Change Language Mode")
+        desk.type(language)
+        desk.press("Enter")
+        desk.until_status(status)
 
 
 def test_another_temperature_holds_from_the_next_key(desk: Window) -> None:
