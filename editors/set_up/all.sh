@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 
-[ $# -gt 0 ] || set -- neovim vscode emacs helix vim
+[ $# -gt 0 ] || set -- neovim vscode emacs helix vim kate
 log=$(mktemp)
 table=$(mktemp)
 trap 'rm -f "$log" "$table"' EXIT

@@ -401,7 +401,9 @@ class Session:
 
     def _say_status(self) -> None:
         """Tell the editor, unless it knows. How quick the last answer was is told along."""
-        now = self.status()
+        # Which document it is about is told, for one may look at another; not so where it is asked
+        # for, as that is copied to where others read it.
+        now = self.status() | {"uri": self.last.uri if self.last else ""}
         if self._is_settled and now | {"latency_ms": None} != self._shown:
             self._shown = now | {"latency_ms": None}
             self._show_status(now)

@@ -90,7 +90,6 @@ def status(
 ) -> dict[str, Any]:
     """As an editor is told it; `news` is what the daemon told last, None while there is none.
 
-    uri        of the document that it is about; "" for none
     state      "off": everywhere; "off-here"; "unavailable": no daemon; else `protocol.State`
     reason     why it is off, a code; else ""
     enabled    whether suggestions are wanted here
@@ -116,7 +115,6 @@ def status(
     if news and news.state == "forgetting":
         work = "forgetting"
     return {
-        "uri": uri,
         "state": state,
         "reason": off,
         "enabled": not off,

@@ -161,7 +161,13 @@ class Conversation:
         end = time.monotonic() + patience_s
         while self.memory.texts != texts and time.monotonic() < end:
             self.hear(0.2)
-        assert texts == self.memory.texts, self.memory.folders
+        held = self.memory.texts
+        differ = {
+            path: (texts.get(path), held.get(path))  # as it is to be, and as it is
+            for path in {*texts, *held}
+            if texts.get(path) != held.get(path)
+        }
+        assert not differ, f"{differ} {self.memory.log[-5:]} {self.memory.folders}"
 
     def hear_of(self, path: Path) -> None:
         """Write something there and hear of it: all that was to be told before has been."""
