@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -157,13 +158,20 @@ class Watching(RuleBasedStateMachine):
     # -- what has to be ------------------------------------------------------------------------
 
     def _compare(self) -> None:
+        end = time.monotonic() + 20.0
+        while self.memory.texts != self._expected() and time.monotonic() < end:
+            self.reader.hear(0.2)
+        self.reader.hear_texts(self._expected(), patience_s=0.0)
+
+    def _expected(self) -> dict[str, str]:
+        """What a scan finds, by path; of several names of one file those that were told of."""
         expected: dict[str, str] = {}
         for found in find([self.root], Rules()):
             if isinstance(found, Found):
                 document = read(found, Rules())
                 if isinstance(document, Document):
                     expected[found.file] = document.text
-        # Several names of one file are one to the trainer, and each a file to the reader.
+        # They are one to the trainer, and each a file to the reader.
         for folder, _, names in os.walk(self.root):
             for name in names:
                 path = os.path.join(folder, name)  # noqa: PTH118
@@ -171,7 +179,7 @@ class Watching(RuleBasedStateMachine):
                     for known in [*expected]:
                         if os.path.samefile(path, known):  # noqa: PTH121
                             expected[path] = expected[known]
-        self.reader.hear_texts(expected, patience_s=20.0)
+        return expected
 
     def _make_way(self, target: Path) -> bool:
         """Folders above, where nothing else is in the way."""
