@@ -60,8 +60,10 @@ async def _obeyed(
         case "afterword.whyNoSuggestion":
             return await _why(session, argument)
         case "afterword.status":
+            if doc := session.documents.get(argument):
+                session.work_on(doc)  # who asks how it is there looks at it
             daemon = await session.ask("status") if session.is_connected else None
-            return {**session.status(session.documents.get(argument)), "daemon": daemon}
+            return {**session.status(), "daemon": daemon}
         case "afterword.statistics":
             facts = await session.ask("stats")
             return facts | {"latency_ms": (await session.ask("status")).get("latency_ms")}

@@ -145,7 +145,7 @@ class Session:
         if before := self.documents.get(doc.uri):
             self._let_go(before)
         self.documents[doc.uri] = doc
-        self._work_on(doc)
+        self.work_on(doc)
         doc.indentation = completion.indentation(completion.remembered(doc.document, doc.cursor))
         if self.is_on(doc):
             self._link_up()
@@ -153,7 +153,7 @@ class Session:
 
     def changed(self, doc: OpenDocument, cursor: Place) -> None:
         """A document is another now; the last edit was at `cursor`."""
-        self._work_on(doc)
+        self.work_on(doc)
         doc.cursor = cursor
         self._supersede(doc)
         if doc.offer and not follow(doc.offer, doc.document):
@@ -188,7 +188,7 @@ class Session:
         self._let_go(doc)
         self._say_status()
 
-    def _work_on(self, doc: OpenDocument) -> None:
+    def work_on(self, doc: OpenDocument) -> None:
         """Here is where the user is."""
         if self.last is not doc:
             self.last = doc
@@ -231,7 +231,7 @@ class Session:
 
         Sees the document as it is when this is first called.
         """
-        self._work_on(doc)
+        self.work_on(doc)
         doc.cursor = spot.end
         self._supersede(doc)
         if not self.is_on(doc) or not doc.document.is_synced:

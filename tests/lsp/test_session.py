@@ -392,6 +392,22 @@ async def test_the_status_is_that_of_where_one_works(session: Session) -> None:
     assert (statuses[-1]["state"], statuses[-1]["uri"]) == ("off", "")
 
 
+async def test_who_asks_for_the_status_of_a_document_looks_at_it(session: Session) -> None:
+    """From then on what is told is about it, also where settings change."""
+    here, there = document("a"), document("b", language="python")
+    session.opened(here)
+    session.opened(there)
+    session.closed(there)
+    assert statuses[-1]["uri"] == ""
+    answer = await obeyed(session, "afterword.status", here.uri)
+    assert statuses[-1]["uri"] == here.uri
+    assert answer["enabled"]
+    assert "uri" not in answer  # it is copied to where others read it
+    for is_on in (False, True):
+        session.configure({"enable": {"markdown": is_on}})
+        assert (statuses[-1]["uri"], statuses[-1]["enabled"]) == (here.uri, is_on)
+
+
 @pytest.mark.parametrize(
     ("why", "settings", "toggled"),
     [

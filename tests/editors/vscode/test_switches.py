@@ -69,6 +69,9 @@ def test_the_status_is_of_what_one_looks_at(desk: Window) -> None:
     desk.until_status("Ready")
     time.sleep(1.0)  # the editor tells a little later that it is closed
     desk.until_status("Ready")
+    for status in ("off in markdown", "Ready"):
+        desk.command("Afterword: Turn Suggestions On or Off for This Language")
+        desk.until_status(status)
     for language, status in (("Plain Text", "off in plaintext"), ("Markdown", "Ready")):
         desk.command("Change Language Mode")
         desk.type(language)
