@@ -143,10 +143,22 @@ def swap(home: str, daemon: psutil.Process, typist: Typist) -> dict[str, float]:
     shelf.use(shelf.publish(replace(bundle, id=shelf.next_id())))
     while status(home)["model"]["id"] == bundle.id:
         typist.key()  # as it is in life: the daemon looks when it is asked
-    other = Path(home, "others")  # what is watched no more is to be gone from the disk in a second
+    store_memory(home)
+    time.sleep(1.0)
+    highest.ended.set()
+    highest.join()
+    return {"before": before, "highest": highest.mb, "after": resident_mb(daemon)}
+
+
+def store_memory(home: str) -> None:
+    """Have the daemon store its memory now rather than in some minutes, which nobody can ask for.
+
+    But what is watched no more is to be gone from the disk in a second.
+    """
+    other = Path(home, "others")
     other.mkdir(exist_ok=True)
     (other / "one.md").write_text("Nothing that anybody would miss.\n" * 3, encoding="utf-8")
-    stored = paths.data / "memory"
+    stored = Path(home, "data", "memory")
     was = stored.stat().st_mtime_ns if stored.exists() else 0
     run_afterword(home, "watch", "add", str(other))
     while not any(one["path"] == str(other) and one["files"] for one in status(home)["watched"]):
@@ -158,10 +170,6 @@ def swap(home: str, daemon: psutil.Process, typist: Typist) -> dict[str, float]:
         if time.monotonic() > give_up:
             raise SystemExit("the memory was not stored")
         time.sleep(0.2)
-    time.sleep(1.0)
-    highest.ended.set()
-    highest.join()
-    return {"before": before, "highest": highest.mb, "after": resident_mb(daemon)}
 
 
 class Highest(threading.Thread):

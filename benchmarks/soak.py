@@ -220,9 +220,10 @@ class Attached:
     """A daemon that watches the folder, and an editor in which somebody types."""
 
     def __init__(self, home: str, notes: Path, pages: Sequence[str], stack: ExitStack) -> None:
+        from footprint import store_memory
         from keystroke import AFTERWORD, Editor, Typist, run_afterword, stop_daemon
 
-        self._home, self._run = home, run_afterword
+        self._home, self._run, self._store = home, run_afterword, store_memory
         stack.callback(stop_daemon, home)
         run_afterword(home, "watch", "add", str(notes))
         self._editor = stack.enter_context(Editor(AFTERWORD, home))
@@ -230,9 +231,13 @@ class Attached:
         self._typist = Typist(self._editor, "".join(pages), random.Random(0))
 
     def type_on(self) -> float:
-        """Resident MB after some keys, by the model that is in use by then."""
+        """Resident MB after some keys, by the model that is in use by then.
+
+        The memory is stored, as it is after an evening: the next update compares with it.
+        """
         import json
 
+        self._store(self._home)
         for _ in range(KEYS):
             self._typist.key()
         return round(json.loads(self._run(self._home, "status", "--json"))["resident"] / 1e6, 1)
