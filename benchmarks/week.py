@@ -1,46 +1,42 @@
-"""A week of saving and training in some minutes: what disk and memory are at the end of each day.
+"""A week of saving and training in half an hour: what disk and memory are at the end of each day.
 
     .venv/bin/python benchmarks/week.py [--saves 10000] [--trainings 50]
 
 What the daemon does with files runs as it is: the reader's process, the memory kept in step with
-it, the library, the backlog, when to train and the care of the child. Only the clock of the event
-loop is set forward. The child that trains is a stand-in: it makes no better model, but one of
-random weights, and leaves on disk what `trainer update` does, through shelf, registry and ledger;
-every fifth time it says that nothing is better. Some 300 files are saved over and over; now and
-then one is deleted, and another is new. Targets: what lies on disk and in memory after the last day
-is no more than a quarter above what it was in the middle of the week; the ledger, which only
-grows, stands apart.
+it, the library, the backlog, when to train and the care of the child; and so does the child, of a
+tiny base that is made first. Only the clock of the event loop is set forward. Some 300 files are
+saved over and over; now and then one is deleted, and another is new. Targets: what lies on disk and
+in memory after the last day is no more than a quarter above what it was in the middle of the week;
+the ledger, which only grows, stands apart.
 """
 
 import argparse
 import asyncio
-import json
 import os
 import random
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from afterword_trainer.paths import Paths
+from soak import EXAMPLES, make_base
 from stopwatch import finish, say
 
+LETTERS = EXAMPLES / "1915-dear-enemy"
 DAYS = 7
 FILES = 300
-LINES = 12  # of a file
+LINES = 12  # of a letter, in a file
 MOST_TIMES = 1.25  # at the end, of what there was in the middle of the week
-WORDS = ("the", "sea", "was", "calm", "and", "nobody", "had", "seen", "the", "boat", "leave")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--saves", type=int, default=10_000, help="in the week (10000)")
     parser.add_argument("--trainings", type=int, default=50, help="in the week (50)")
-    if sys.argv[1:2] == ["--train"]:  # with what the daemon says behind it
-        train(Path(sys.argv[-1]))
-        return
+    parser.add_argument("--base-symbols", type=int, default=300_000, help="to make the base of")
+    parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--units", type=int, default=24)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="afterword-benchmark-") as scratch:
         loop = Hastened()
@@ -69,7 +65,6 @@ class Week:
         from afterword_daemon.keeping import Keeping
         from afterword_daemon.learning import Learning
         from afterword_daemon.library import Library
-        from afterword_trainer.model.alphabet import Alphabet
         from afterword_trainer.model.memory import Memory
         from afterword_trainer.model.mixing import Mixer
         from afterword_trainer.remembering import Remembered
@@ -77,14 +72,19 @@ class Week:
         self.loop, self.options = loop, options
         # The child looks for the same home by its environment.
         os.environ["AFTERWORD_HOME"] = str(scratch / "home")
+        os.environ["AFTERWORD_BASE"] = str(scratch / "base")
         self.paths = Paths.from_environment()
+        alphabet = make_base(scratch, self.paths.base, options).alphabet
         self.notes = scratch / "notes"
         self.notes.mkdir()
         self.draw = random.Random(0)
+        files = sorted(LETTERS.iterdir())
+        self.lines = "".join(file.read_text("utf-8") for file in files).splitlines(keepends=True)
         self.began = time.time()
-        alphabet = Alphabet("é")
         self.memory = Memory(alphabet)
         self.library = Library(Remembered(memory=self.memory, mixer=Mixer.default()), alphabet)
+        self.last: Any = None  # what came of the last training
+        self.n_better = 0  # models that took over
         self.texts: dict[str, int] = {}  # characters in each file, as it was saved last
         self.settings = config.Settings(
             watch=(self.notes,), learning=config.Learning(quiet_s=0.1, max_cpu_percent=100.0)
@@ -92,7 +92,6 @@ class Week:
         self.learning = Learning(
             self.paths,
             self.settings,
-            command=(sys.executable, __file__, "--train"),
             machine=machine(loop, self.began),
         )
         self.keeping = Keeping(
@@ -106,7 +105,7 @@ class Week:
         """Every day of it."""
         self.keeping.look_for_forgotten()
         self.keeping.watch(self.settings, is_paused=False)
-        learning = asyncio.ensure_future(self.learning.run())
+        self.at_work = asyncio.ensure_future(self.learning.run())
         days = []
         n_saves = n_trainings = 0
         for day in range(1, DAYS + 1):
@@ -122,10 +121,11 @@ class Week:
                 await self.learned()
                 await self.trained(DAYS * 24 * 3600.0 / self.options.trainings)
             await self.stored()
-            days.append({"day": day, "saves": n_saves, "trainings": n_trainings, **self.figures()})
+            trained = {"trainings": n_trainings, "better": self.n_better}
+            days.append({"day": day, "saves": n_saves, **trained, **self.figures()})
             say("  ".join(f"{name} {value}" for name, value in days[-1].items()))
-        learning.cancel()
-        await asyncio.gather(learning, return_exceptions=True)
+        self.at_work.cancel()
+        await asyncio.gather(self.at_work, return_exceptions=True)
         await self.keeping.close()
         middle, end = days[DAYS // 2], days[-1]
         bounded = {
@@ -144,8 +144,8 @@ class Week:
             Path(gone).unlink()
             del self.texts[gone]
         path = self.notes / f"{self.draw.randrange(FILES)}.md"
-        lines = (" ".join(self.draw.choices(WORDS, k=8)) for _ in range(LINES))
-        text = f"Saved as number {number}.\n" + "".join(f"{line.capitalize()}.\n" for line in lines)
+        begin = self.draw.randrange(len(self.lines) - LINES)
+        text = f"Saved as number {number}.\n" + "".join(self.lines[begin : begin + LINES])
         path.write_text(text)
         self.texts[str(path)] = len(text)
 
@@ -165,14 +165,26 @@ class Week:
         raise SystemExit("the memory does not hold what was saved")
 
     async def trained(self, seconds: float) -> None:
-        """Let so much of the week go by, in which one training is due and comes to its end."""
-        before = self.learning.facts().last
-        self.loop.ahead_s += seconds
-        give_up = time.monotonic() + 120
-        while self.learning.facts().last == before or self.learning.facts().state == "training":
-            if time.monotonic() > give_up:
-                raise SystemExit(f"nothing was trained: {self.learning.facts()}")
+        """Let so much of the week go by, or more, until one training has come to its end."""
+        give_up = time.monotonic() + 600
+        is_due = False
+        while not is_due or self.learning.facts().last == self.last or self.is_training():
+            if time.monotonic() > give_up or self.at_work.done():
+                raise SystemExit(f"nothing was trained: {self.learning.facts()} {self.at_work}")
+            if not (is_due or self.is_training()):  # one may have begun while files were saved
+                is_due = True
+                self.loop.ahead_s += seconds
+            elif not self.is_training():  # it rests after some that gained nothing
+                self.loop.ahead_s += 600.0
             await asyncio.sleep(0.02)
+        self.last = self.learning.facts().last
+        assert self.last
+        if self.last.how == "died":
+            raise SystemExit(f"a training died: {self.last.sentence}")
+        self.n_better += self.last.how == "better"
+
+    def is_training(self) -> bool:
+        return self.learning.facts().state in ("training", "halted")
 
     async def stored(self) -> None:
         """Wait until the memory on disk is the one in use."""
@@ -228,68 +240,6 @@ def machine(loop: Hastened, began: float) -> Any:
             )
 
     return Idle()
-
-
-# -- the child ---------------------------------------------------------------------------------
-
-
-def train(folder: Path) -> None:
-    """What a training leaves behind: a model in use, or a line that says why not."""
-    from afterword_trainer import ledger
-    from afterword_trainer.model.bundle import document
-    from afterword_trainer.registry import Registry, salted
-    from afterword_trainer.shelf import Shelf
-
-    paths = Paths.from_environment()
-    shelf, registry = Shelf(paths.models, paths.base), Registry.load(paths)
-    registry.root(str(folder))
-    rows = {str(path): registry.file(str(path)) for path in sorted(folder.iterdir())}
-    digests = {path: os.urandom(16).hex() for path in rows}
-    number = len(ledger.read(paths).entries) + 1
-    is_better = number % 5 != 0
-    sentence = "better" if is_better else "no better"
-    id = None
-    if is_better:
-        documents = [document(digests[path], id=row.id) for path, row in rows.items()]
-        id = shelf.publish(random_bundle(shelf.next_id(), documents))
-        shelf.use(id)
-        shelf.prune()
-    registry.save()
-    ledger.add(
-        paths,
-        ledger.Entry(
-            what="updated" if is_better else "rejected",
-            when=ledger.now(),
-            model=id,
-            settings={"roots": [registry.root(str(folder)).id]},
-            documents=[(row.id, salted(row, digests[path])) for path, row in rows.items()],
-            verdict=sentence,
-        ),
-    )
-    verdict: Mapping[str, Any] = {"accepted": is_better, "sentence": sentence}
-    print(json.dumps({"event": "updated", "id": id, "verdict": verdict, "n_left": 0}))
-
-
-def random_bundle(id: str, documents: Sequence[dict[str, Any]]) -> Any:
-    import numpy as np
-    from afterword_trainer.model.alphabet import Alphabet
-    from afterword_trainer.model.bundle import Bundle
-    from afterword_trainer.model.spec import NetworkSpec
-
-    alphabet = Alphabet("é")
-    spec = NetworkSpec(n_symbols=alphabet.size, layers=1, units=24, embedding=16)
-    draw = np.random.default_rng()
-    return Bundle(
-        id=id,
-        created="2031-01-31T12:00:00Z",
-        spec=spec,
-        alphabet=alphabet,
-        weights={
-            name: draw.normal(0, 0.3, shape).astype(np.float32)
-            for name, shape in spec.weight_shapes().items()
-        },
-        documents=documents,
-    )
 
 
 if __name__ == "__main__":
