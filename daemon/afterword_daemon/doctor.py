@@ -408,7 +408,7 @@ def _forgotten(patient: Patient) -> Found:
             what = f"{view.n_of(waiting, 'path')} still to be taken out of models"
             return "warning", what, "afterword start"
         return "ok", f"at it, {view.n_of(waiting, 'path')} to go"
-    return "ok", last.sentence if last else "nothing was asked for"
+    return "ok", last.sentence if last else "nothing waits for it"
 
 
 def _damaged(patient: Patient) -> Found:

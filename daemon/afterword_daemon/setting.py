@@ -47,10 +47,14 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
     if options.json:
         print(json.dumps(msgspec.to_builtins(folders)))
         return DONE
-    for line in view.watched(folders):
+    for line in view.watched(folders, is_paused=pause.holds(paths)):
         view.put(line)
     if options.action == "add":
         view.put(view.hints(f"afterword watch remove {options.folders[0]}    (undo)"))
+    elif options.action == "remove":
+        folder = options.folders[0]
+        undo, forget = f"afterword watch add {folder}    (undo)", f"trainer forget {folder}"
+        view.put(view.hints(undo, f"{forget}    (the model is to know nothing of it either)"))
     elif status is None:
         view.put(view.NOT_RUNNING)
     return DONE

@@ -85,7 +85,7 @@ def status(daemon: Status, now: float) -> Iterator[str]:
     yield _fact("processor", f"{span(cpu.today)} today, {span(cpu.since_start)} since the start")
     yield _fact("memory", memory(daemon))
     yield _fact("network", network(daemon))
-    yield from watched(daemon.watched)
+    yield from watched(daemon.watched, is_paused=daemon.state == "paused")
     if daemon.watched or daemon.learning.forgotten or daemon.learning.state == "forgetting":
         yield from learning(daemon.learning, now)
     if folders := dict.fromkeys(str(Path(path).parent) for path in daemon.files.values() if path):
@@ -107,13 +107,14 @@ def notice(text: str) -> str:
     return painted(f"# {visible(text)}", YELLOW)
 
 
-def watched(folders: Sequence[Watched]) -> Iterator[str]:
+def watched(folders: Sequence[Watched], *, is_paused: bool = False) -> Iterator[str]:
     """The folders that are learned from, and what is odd about them."""
     label = "learns from"
     if not folders:
         yield _fact(label, "no folder yet; to name one: afterword watch add FOLDER")
+    unread = "not read while learning is paused" if is_paused else "not read yet"
     for folder in folders:
-        told = f"{n_of(folder.files, 'file')}" if folder.mode else "not read yet"
+        told = n_of(folder.files, "file") if folder.mode else unread
         if folder.mode not in ("", "events"):
             told += f", {folder.mode}"
         yield _fact(label, f"{visible(folder.path)} ({told})")

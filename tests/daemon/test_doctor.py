@@ -245,7 +245,7 @@ def test_nothing_is_learned_while_it_cannot_be_told_what_is_forgotten(paths: Pat
 @pytest.mark.parametrize(
     ("waiting", "how", "state", "what", "remedy"),
     [
-        ([], "", "ok", "nothing was asked for", ""),
+        ([], "", "ok", "nothing waits for it", ""),
         ([], "rebuilt", "ok", "you-2 was made without it", ""),
         (["/a", "/b"], "", "warning", "2 paths still to be taken out", "afterword start"),
         (["/a"], "died", "warning", "models may still know it", "trainer forget PATH"),

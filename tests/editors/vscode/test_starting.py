@@ -61,6 +61,7 @@ def test_who_has_gone_elsewhere_is_left_alone(desk: Window, gate: Path) -> None:
     desk.record_ghost()
     gate.touch()
     desk.until_status("Ready")
+    assert desk.soon_ghost() == ""
     desk.press("Control+End")
     desk.type(BRIDGE[0])
     desk.until_ghost(f"{BRIDGE[1]}.")
