@@ -212,7 +212,7 @@ def put(paths: Paths, key: str, value: str) -> None:
 
     Where there is no file yet it becomes the commented one, with that key in its place.
 
-    Raises ConfigError if the file cannot be read as it is now; StateError.
+    Raises ConfigError if the file cannot be read as it is now; durable.StateError.
     """
     path = path_of(paths)
     data = TEMPLATE.encode()
@@ -245,7 +245,16 @@ def watched(
     Raises WatchError for a folder to add that is none, and one to remove that is not watched;
     ConfigError if the file cannot be read as it is now; StateError.
     """
-    before, add, remove = load(paths).watch, [*map(_whole_path, add)], [*map(_whole_path, remove)]
+    add, remove = [*map(_whole_path, add)], [*map(_whole_path, remove)]
+    if not add and not remove:
+        return tuple(load(paths).watch)
+    # Of two changes at once none is lost.
+    with durable.locked(paths.data / "settings.lock", wait_s=_LOCK_WAIT_S):
+        return _watched(paths, add, remove)
+
+
+def _watched(paths: Paths, add: Sequence[Path], remove: Sequence[Path]) -> tuple[Path, ...]:
+    before = load(paths).watch
     for folder in add:
         if _SURROGATE.search(str(folder)):
             shown = str(folder).encode(errors="replace").decode()
@@ -395,6 +404,7 @@ _TOP: Mapping[str, Check] = {
     "ignore": (_is_texts, "is a list of patterns"),
 }
 
+_LOCK_WAIT_S = 10.0  # changes take a fraction of a second
 _SURROGATE = re.compile("[\ud800-\udfff]")  # of bytes that no file of settings can hold
 
 Key = tuple[str, ...]

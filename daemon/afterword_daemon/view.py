@@ -39,7 +39,7 @@ def painted(text: str, colour: str) -> str:
 
 def hints(*commands: str) -> str:
     """What to type next, below a blank line."""
-    return "".join(f"\n{painted(f'hint: {command}', CYAN)}" for command in commands)
+    return "".join(f"\n{painted(f'hint: {visible(command)}', CYAN)}" for command in commands)
 
 
 # -- the daemon --------------------------------------------------------------------------------

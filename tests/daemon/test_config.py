@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -392,3 +393,16 @@ def test_a_statement_of_several_lines_ends_where_it_ends(paths: Paths, statement
     where = statement.count("\n") + 2
     found = mistakes(paths, f"{statement}\nsede = 3\n")
     assert found[0].startswith((f"line {where}: sede", f"line {where}: enable.sede"))
+
+
+def test_of_folders_that_are_added_and_removed_at_once_none_is_lost(tmp_path: Path) -> None:
+    """Whoever says so at the same time, each is in the file, and each is out of it."""
+    paths = Paths.from_environment({"AFTERWORD_HOME": str(tmp_path / "home")})
+    folders = [tmp_path / f"notes-{n}" for n in range(8)]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(len(folders)) as people:
+        list(people.map(lambda folder: config.watched(paths, add=[folder]), folders))
+        assert {*config.watched(paths)} == {*folders}
+        list(people.map(lambda folder: config.watched(paths, remove=[folder]), folders))
+        assert config.watched(paths) == ()

@@ -707,3 +707,13 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
         peaks.append(peak)
 
     assert peaks[1] <= 1.3 * peaks[0]
+
+
+def test_a_link_leads_to_nothing_that_was_opted_out(tmp_path: Path) -> None:
+    """What lies above the folder that it leads to counts, as it does without the link."""
+    tree(tmp_path / "private", {".nolearn": "", "in/a.md": "a"})
+    (tmp_path / "link").symlink_to(tmp_path / "private" / "in")
+    for root in (tmp_path / "private" / "in", tmp_path / "link"):
+        (skipped,) = find([root], DEFAULT)
+        assert isinstance(skipped, Skipped)
+        assert skipped.reason == "opted-out"

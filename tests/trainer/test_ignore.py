@@ -167,6 +167,12 @@ def test_generated_texts(text: str, language: str, expected: bool) -> None:
         ("text\n" * 50 + "<!-- Afterword:nolearn -->\n", True),
         ("text\n" * 50 + "afterword: nolearn\n" + "text\n" * 50, False),
         ("an afterword: no learned one\n", False),
+        (f"# Mine\n\n{'long ' * 500}\n\nafterword: nolearn\n", True),
+        (f"afterword: nolearn\n{'long ' * 500}\n" + "text\n" * 50, True),
+        ("text\n" * 50 + f"{'long ' * 500}\nafterword: nolearn\n", True),
+        ("text\n" * 50 + "afterword: nolearn\n\n\n\n\n\n", True),
+        ("afterword:\u00a0nolearn\n", True),
+        ("afterword:\nnolearn\n", False),
     ],
 )
 def test_owners_opt_out(text: str, expected: bool) -> None:

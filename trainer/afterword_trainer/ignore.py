@@ -177,7 +177,7 @@ _PROSE_GENERATED = re.compile(
     r"\bgenerated\b.{0,200}\bdo not (?:edit|modify)|@generated", re.IGNORECASE | re.DOTALL
 )
 # Wherever a mode line may stand: in a comment, in front matter, on a line of its own.
-_OPT_OUT = re.compile(r"\bafterword:[ \t]*nolearn\b", re.IGNORECASE)
+_OPT_OUT = re.compile(r"\bafterword:[^\S\n]*nolearn\b", re.IGNORECASE)
 
 
 def is_generated(text: str, language: str) -> bool:
@@ -195,6 +195,9 @@ def is_generated(text: str, language: str) -> bool:
 
 
 def opts_out(text: str) -> bool:
-    """Whether the owner says so in one of the first or last five lines."""
-    lines = text[:_N_HEAD].split("\n")[:5] + text[-_N_HEAD:].split("\n")[-5:]
-    return any(map(_OPT_OUT.search, lines))
+    """Whether the owner says so in one of the first or last five lines, save blank ones at the end.
+
+    A paragraph may be one long line, of which the beginning counts.
+    """
+    lines = text.split("\n", 5)[:5] + text.rstrip().rsplit("\n", 5)[-5:]
+    return any(_OPT_OUT.search(line[:_N_HEAD]) for line in lines)
