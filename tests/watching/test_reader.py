@@ -889,3 +889,22 @@ def test_it_waits_for_quiet(notes: Path, start: Start, memory: Memory) -> None:
     assert [("saved", f"{notes}/a.md")] == memory.log
     assert {f"{notes}/a.md": TEXT} == memory.texts
     assert time.monotonic() - begun > 0.6 > QUIET_S
+
+
+@pytest.mark.parametrize(("name", "text"), [(".gitignore", "a.md\n"), (".nolearn", "")])
+def test_what_is_ignored_above_is_gone_with_the_next_save(
+    notes: Path, start: Start, memory: Memory, name: str, text: str
+) -> None:
+    """A folder above the one that is watched is not watched; what is saved asks it again."""
+    (notes.parent / ".git").mkdir()
+    tree(notes, {"a.md": "one\n", "b.md": "one\n"})
+    reader = start()
+    reader.look(notes)
+    reader.hear_texts({str(notes / "a.md"): "one\n", str(notes / "b.md"): "one\n"})
+    (notes.parent / name).write_text(text)
+    (notes / "b.md").write_text("two\n")
+    left = {} if name == ".nolearn" else {str(notes / "b.md"): "two\n"}
+    reader.hear_texts(left)
+    (notes.parent / name).unlink()
+    (notes / "a.md").write_text("three\n")
+    reader.hear_texts({str(notes / "a.md"): "three\n", str(notes / "b.md"): "two\n"})

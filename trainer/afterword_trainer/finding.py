@@ -270,7 +270,7 @@ def _folder_refused(folder: Folder, names: Collection[str], rules: Rules) -> Ski
     """Why nothing below a folder is learned, by what lies in it."""
     if ignore.OPT_OUT_FILE in names:
         return folder.skipped("opted-out", f"it holds {ignore.OPT_OUT_FILE}")
-    if folder.named and _is_opted_out_above(Path(folder.path)):
+    if folder.named and is_opted_out_above(Path(folder.path)):
         return folder.skipped("opted-out", _OPTED_OUT_ABOVE)
     if secrets.is_secret_file(_printable(folder.path[folder.n_above :])):
         return folder.skipped("secret-file")
@@ -284,8 +284,8 @@ def _folder_refused(folder: Folder, names: Collection[str], rules: Rules) -> Ski
 _OPTED_OUT_ABOVE = f"a folder above holds {ignore.OPT_OUT_FILE}"
 
 
-def _is_opted_out_above(folder: Path) -> bool:
-    """By the names that lead to it, and above where it really lies."""
+def is_opted_out_above(folder: Path) -> bool:
+    """Whether a folder above says so, of those in its name and of those that it really lies in."""
     return _is_opted_out(folder.parent) or _is_opted_out(folder.resolve().parent)
 
 

@@ -155,6 +155,11 @@ class Folders:
     ) -> None:
         """List folders again about which there were hints, and what is new below them."""
         sight = _Sight(index, forgotten, hinted)
+        # What lies above tells nobody when it changes: whoever saves has it looked at again.
+        for one in self.roots:
+            is_hinted = any(self._root_of(path) is one for path in hinted)
+            if is_hinted and self._is_judged_otherwise(one):
+                self.scan(one, index, forgotten)
         for path, names in hinted.items():
             root = self._root_of(path)
             if root is None:
@@ -163,6 +168,14 @@ class Folders:
                 self.scan(root, index, forgotten)
             elif folder := self._known.get(path):
                 self._visit(folder, sight, deep=False)
+
+    def _is_judged_otherwise(self, root: Root) -> bool:
+        """Whether ignore files above say something else than when it was listed last."""
+        known = self._known.get(root.path)
+        if known is None:
+            return False
+        is_other = finding.top(root.path, self.rules).ignored != known.ignored
+        return is_other or finding.is_opted_out_above(Path(root.path))
 
     def _visit(self, folder: finding.Folder, sight: "_Sight", *, deep: bool) -> None:
         """List a folder, and those in it: all of them, or those that are new or judged anew."""
