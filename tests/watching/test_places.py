@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from afterword_daemon.watching import places
 from afterword_daemon.watching.places import shared
 
 TABLE = r"""
@@ -45,3 +46,24 @@ def test_without_a_table_every_place_is_a_disk(table: str | None, tmp_path: Path
     if table is not None:
         path.write_text(table)
     assert shared("/home", str(path)) is None
+
+
+def test_a_way_leads_through_folders_and_links(tmp_path: Path) -> None:
+    """Relative, absolute and up again; what is not there is as it would be; a circle has an end."""
+    top = str(tmp_path)
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "c").symlink_to("a/b")
+    (tmp_path / "a/b/up").symlink_to("../../a")
+    (tmp_path / "d").symlink_to(tmp_path / "c")
+    (tmp_path / "round").symlink_to("round")
+
+    def beyond(path: str) -> dict[str, set[str]]:
+        found = places.way(f"{top}/{path}")
+        return {folder[len(top) :]: {*some} for folder, some in found.items() if top in folder}
+
+    assert beyond("a/b") == {"": {"a"}, "/a": {"b"}}
+    assert beyond("c/new/x") == {"": {"c", "a"}, "/a": {"b"}, "/a/b": {"new"}, "/a/b/new": {"x"}}
+    assert beyond("d/up/b") == {"": {"d", "c", "a"}, "/a": {"b"}, "/a/b": {"up"}}
+    assert beyond("round/x") == {"": {"round"}}
+    assert places.way("/") == {}
+    assert places.way(f"{top}/d")["/"] == {tmp_path.parts[1]}

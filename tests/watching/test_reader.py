@@ -12,7 +12,7 @@ import pytest
 from afterword_daemon.protocol import MAX_TEXT
 from afterword_daemon.watching.messages import INDEX, Folder, FromReader, Saved
 from afterword_daemon.watching.pipe import Ended
-from afterword_daemon.watching.watcher import Hint, Lost, Watcher
+from afterword_daemon.watching.watcher import LOSES_EVENTS, Hint, Lost, Names, Watcher
 from afterword_daemon.watching.watcher import start as start_watcher
 from afterword_trainer import corpus, finding, skips
 from afterword_trainer.forgotten import Forgotten
@@ -20,6 +20,26 @@ from afterword_trainer.paths import Paths
 from readers import QUIET_S, Memory, ThreadReader
 
 Start = Callable[..., ThreadReader]
+
+
+class Recording:
+    """A watcher of which one knows what it watches."""
+
+    def __init__(self, inner: Watcher, watched: set[tuple[str, Names]]) -> None:
+        self.inner, self.watched = inner, watched
+
+    def add(self, folder: str, names: Names = None) -> None:
+        self.watched.add((folder, names))
+        self.inner.add(folder, names)
+
+    def remove(self, folder: str, names: Names = None) -> None:
+        self.watched.discard((folder, names))
+        self.inner.remove(folder, names)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
 TEXT = "The sea was calm that morning.\n"
 
 
@@ -557,17 +577,14 @@ def test_what_is_ignored_is_not_watched(notes: Path, start: Start, memory: Memor
             "a.md": TEXT,
         },
     )
-    watched: set[str] = set()
+    watched: set[tuple[str, Names]] = set()
 
     def recording(hint: Hint, lost: Lost) -> Watcher:
-        one = start_watcher(hint, lost)
-        add = one.add
-        one.add = lambda folder: watched.add(folder) or add(folder)  # type: ignore[method-assign, func-returns-value]
-        return one
+        return Recording(start_watcher(hint, lost), watched)
 
     reader = start(start_watcher=recording)
     reader.look(notes, ignore=["drafts/"])
-    assert {str(notes)} == watched
+    assert {str(notes)} == {folder for folder, names in watched if names is None}
     for folder in (".git/info", "node_modules", "ignored", "drafts"):
         (notes / folder / "x.md").write_text("no, again")
     reader.hear_of(notes / "z.md")
@@ -891,20 +908,160 @@ def test_it_waits_for_quiet(notes: Path, start: Start, memory: Memory) -> None:
     assert time.monotonic() - begun > 0.6 > QUIET_S
 
 
-@pytest.mark.parametrize(("name", "text"), [(".gitignore", "a.md\n"), (".nolearn", "")])
-def test_what_is_ignored_above_is_gone_with_the_next_save(
-    notes: Path, start: Start, memory: Memory, name: str, text: str
+@pytest.fixture
+def told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is looked for now and then: what is not told is not known."""
+    if LOSES_EVENTS:
+        pytest.skip("there are no watches above a folder here")
+    monkeypatch.setattr("afterword_daemon.watching.folders.AWAY_S", 3600.0)
+
+
+@pytest.mark.usefixtures("told_at_once")
+@pytest.mark.parametrize("is_link", [False, True])
+@pytest.mark.parametrize(
+    ("name", "text", "left"),
+    [
+        (".gitignore", "a.md\n", ["b.md"]),
+        (".git/info/exclude", "b.md\n", ["a.md"]),
+        (".afterwordignore", "*.md\n", []),
+        (".nolearn", "", []),
+    ],
+)
+def test_what_is_ignored_above_is_gone_at_once(
+    tmp_path: Path,
+    start: Start,
+    memory: Memory,
+    name: str,
+    text: str,
+    left: list[str],
+    is_link: bool,
 ) -> None:
-    """A folder above the one that is watched is not watched; what is saved asks it again."""
-    (notes.parent / ".git").mkdir()
+    """A file above the watched folder decides on what is read of it, behind a link too."""
+    named = notes = tmp_path / "repository/notes"
+    (notes.parent / ".git/info").mkdir(parents=True)
+    if is_link:
+        (tmp_path / "elsewhere").mkdir()
+        named = tmp_path / "elsewhere/link"
+        named.symlink_to(notes)
     tree(notes, {"a.md": "one\n", "b.md": "one\n"})
+    reader = start()
+    reader.look(named)
+    everything = {str(named / "a.md"): "one\n", str(named / "b.md"): "one\n"}
+    reader.hear_texts(everything)
+    (notes.parent / name).write_text(text)
+    reader.hear_texts({str(named / one): "one\n" for one in left})
+    (notes.parent / name).unlink()
+    reader.hear_texts(everything)
+
+
+@pytest.mark.usefixtures("told_at_once")
+def test_a_repository_that_begins_above_is_asked_at_once(
+    notes: Path, start: Start, memory: Memory
+) -> None:
+    """Its ignore file was there before, and meant nothing."""
+    tree(notes, {"a.md": "one\n", "b.md": "one\n"})
+    (notes.parent / ".gitignore").write_text("a.md\n")
     reader = start()
     reader.look(notes)
     reader.hear_texts({str(notes / "a.md"): "one\n", str(notes / "b.md"): "one\n"})
-    (notes.parent / name).write_text(text)
-    (notes / "b.md").write_text("two\n")
-    left = {} if name == ".nolearn" else {str(notes / "b.md"): "two\n"}
-    reader.hear_texts(left)
-    (notes.parent / name).unlink()
-    (notes / "a.md").write_text("three\n")
-    reader.hear_texts({str(notes / "a.md"): "three\n", str(notes / "b.md"): "two\n"})
+    (notes.parent / ".git").mkdir()
+    reader.hear_texts({str(notes / "b.md"): "one\n"})
+
+
+@pytest.mark.usefixtures("told_at_once")
+def test_a_folder_above_may_be_another_one(tmp_path: Path, start: Start, memory: Memory) -> None:
+    """The path is what the user named: moved away and made again, what is there now is read."""
+    tree(tmp_path, {"a/b/notes/old.md": "old\n"})
+    notes = tmp_path / "a/b/notes"
+    reader = start()
+    reader.look(notes)
+    reader.hear_texts({str(notes / "old.md"): "old\n"})
+    (tmp_path / "a").rename(tmp_path / "other")
+    tree(tmp_path, {"a/b/notes/new.md": "new\n"})
+    reader.hear_texts({str(notes / "new.md"): "new\n"})
+    reader.hear_of(notes / "new.md")
+    # What goes on in the other one is nobody's business, and costs no watch.
+    (tmp_path / "other/b/notes/old.md").write_text("written\n")
+    reader.hear_of(notes / "new.md")
+    assert all("written" not in text for text in memory.said)
+
+
+@pytest.mark.usefixtures("told_at_once")
+def test_a_link_may_lead_elsewhere(tmp_path: Path, start: Start, memory: Memory) -> None:
+    """Be it the folder itself that is one, or a folder above it."""
+    tree(tmp_path, {"one/notes/a.md": "one\n", "two/notes/a.md": "two\n"})
+    (tmp_path / "at").symlink_to("one")
+    notes = tmp_path / "at/notes"
+    watched: set[tuple[str, Names]] = set()
+    reader = start(start_watcher=lambda hint, lost: Recording(start_watcher(hint, lost), watched))
+    reader.look(notes)
+    reader.hear_texts({str(notes / "a.md"): "one\n"})
+    (tmp_path / "new").symlink_to(tmp_path / "two")
+    (tmp_path / "new").rename(tmp_path / "at")
+    reader.hear_texts({str(notes / "a.md"): "two\n"})
+    (tmp_path / "two/notes/b.md").write_text("more\n")
+    reader.hear_texts({str(notes / "a.md"): "two\n", str(notes / "b.md"): "more\n"})
+    above = {folder for folder, names in watched if names is not None}
+    assert str(tmp_path / "two") in above
+    assert str(tmp_path / "one") not in above
+
+
+@pytest.mark.usefixtures("told_at_once")
+def test_a_missing_folder_is_read_as_soon_as_it_is_there(
+    tmp_path: Path, start: Start, memory: Memory
+) -> None:
+    """Folder by folder, as it comes into being."""
+    notes = tmp_path / "a/b/notes"
+    reader = start()
+    reader.look(notes)
+    assert memory.folders[str(notes)].mode == "missing"
+    (tmp_path / "a").mkdir()
+    reader.hear(0.3)
+    (tmp_path / "a/b").mkdir()
+    reader.hear(0.3)
+    tree(notes.parent, {"notes/a.md": "one\n"})
+    reader.hear_texts({str(notes / "a.md"): "one\n"})
+    assert memory.folders[str(notes)].mode == "events"
+    shutil.rmtree(notes)
+    reader.hear_until(lambda: memory.folders[str(notes)].mode == "missing")
+
+
+@pytest.mark.usefixtures("told_at_once")
+def test_what_goes_on_above_is_of_no_interest(notes: Path, start: Start, memory: Memory) -> None:
+    """Only names on the way are told: files beside the folder wake nobody."""
+    tree(notes, {"a.md": "one\n"})
+    hinted: list[tuple[str, str]] = []
+
+    def recording(hint: Hint, lost: Lost) -> Watcher:
+        def record(folder: str, name: str) -> None:
+            hinted.append((folder, name))
+            hint(folder, name)
+
+        return start_watcher(record, lost)
+
+    reader = start(start_watcher=recording)
+    reader.look(notes)
+    for number in range(50):
+        (notes.parent / f"{number}.md").write_text("beside\n")
+    (notes.parent / "51").mkdir()
+    reader.hear_of(notes / "a.md")
+    assert {folder for folder, _ in hinted} == {str(notes)}
+
+
+def test_a_folder_that_is_left_is_watched_from_above_no_more(
+    tmp_path: Path, start: Start, memory: Memory
+) -> None:
+    """Two share what lies above them, until one goes; then nothing is left but the other's."""
+    tree(tmp_path, {"in/one/a.md": "one\n", "in/two/b.md": "two\n"})
+    added: set[tuple[str, Names]] = set()
+
+    reader = start(start_watcher=lambda hint, lost: Recording(start_watcher(hint, lost), added))
+    one, two = tmp_path / "in/one", tmp_path / "in/two"
+    reader.look(one)
+    of_one = set(added)
+    reader.look(one, two)
+    assert added > of_one
+    reader.look(one)
+    assert added == of_one
+    reader.look()
+    assert not added

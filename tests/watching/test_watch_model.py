@@ -15,21 +15,26 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from readers import Memory, ThreadReader, paths_in
 from test_reader import STYLES
 
+SIDES = ["one", "two"]  # to each of which the link to the watched folder may lead
+ABOVE = ["", *SIDES]
 NAMES = ["a.md", "b.py", "c.txt", "d", "e.d"]  # few, so that things get in each other's way
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)
 texts = st.sampled_from(["", "one\n", "two\n", "one\ntwo\n", "x" * 500, "afterword: nolearn\n"])
 
 
 class Watching(RuleBasedStateMachine):
-    """One folder, a place outside it, one reader after another."""
+    """One folder behind a link, a place outside it, one reader after another."""
 
     def __init__(self) -> None:
         super().__init__()
         self.top = Path(tempfile.mkdtemp(prefix="aw-"))
-        self.root, self.outside = self.top / "notes", self.top / "outside"
-        self.root.mkdir()
+        (self.top / ".git").mkdir()
+        self.outside = self.top / "outside"
         self.outside.mkdir()
-        (self.root / "stays.md").write_text("It is never empty.\n")
+        for side in SIDES:
+            self._make_side(side)
+        (self.top / "at").symlink_to(SIDES[0])
+        self.root = self.top / "at/notes"
         self.memory = Memory()
         self.reader = self._started()
 
@@ -133,6 +138,26 @@ class Watching(RuleBasedStateMachine):
         if folder.is_dir() and not folder.is_symlink():
             (folder / ".gitignore").write_text(f"{pattern}\n")
 
+    @rule(above=st.sampled_from(ABOVE), pattern=st.sampled_from(["*.py", "d/", "a.*", ""]))
+    def ignore_above(self, above: str, pattern: str) -> None:
+        (self.top / above / ".gitignore").write_text(f"{pattern}\n")
+
+    @rule(above=st.sampled_from(ABOVE), there=st.booleans())
+    def opt_out_above(self, above: str, there: bool) -> None:
+        mark = self.top / above / ".nolearn"
+        mark.touch() if there else mark.unlink(missing_ok=True)
+
+    @rule(side=st.sampled_from(SIDES))
+    def lead_elsewhere(self, side: str) -> None:
+        (self.top / "new").symlink_to(side)
+        (self.top / "new").rename(self.top / "at")
+
+    @rule(side=st.sampled_from(SIDES))
+    def make_anew(self, side: str) -> None:
+        self._clear(self.top / "gone")
+        (self.top / side).rename(self.top / "gone")
+        self._make_side(side)
+
     @rule(text=texts, n=st.sampled_from([50, 10]))
     def check_out(self, text: str, n: int) -> None:
         for number in range(n):
@@ -182,10 +207,15 @@ class Watching(RuleBasedStateMachine):
                             expected[path] = expected[known]
         return expected
 
+    def _make_side(self, side: str) -> None:
+        (self.top / side / "notes").mkdir(parents=True)
+        (self.top / side / "notes/stays.md").write_text("It is never empty.\n")
+
     def _make_way(self, target: Path) -> bool:
         """Folders above, where nothing else is in the way."""
-        for above in reversed(target.relative_to(self.top).parents):
-            here = self.top / above
+        top = self.root if target.is_relative_to(self.root) else self.outside
+        for above in reversed(target.relative_to(top).parents):
+            here = top / above
             if os.path.lexists(here) and (here.is_symlink() or not here.is_dir()):
                 return False
         target.parent.mkdir(parents=True, exist_ok=True)

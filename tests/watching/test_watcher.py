@@ -109,6 +109,45 @@ def test_a_folder_has_the_name_that_it_was_added_by_last(
 
 @linux
 @pytest.mark.parametrize("kind", ["_Inotify"])
+def test_a_name_is_that_of_the_folder_it_was_added_for_last(
+    watch: watcher.Watcher, hinted: Hinted, notes: Path
+) -> None:
+    """Of one that was moved away, and was known by no other name, nothing is told any more."""
+    (notes / "a").mkdir()
+    watch.add(str(notes / "a"))
+    (notes / "a").rename(notes / "b")
+    (notes / "a").mkdir()
+    watch.add(str(notes / "a"))
+    (notes / "b/old.md").write_text("x")
+    (notes / "a/new.md").write_text("x")
+    assert (str(notes / "a"), "old.md") not in hear(hinted, notes / "a", "new.md")
+
+
+@linux
+@pytest.mark.parametrize("kind", ["_Inotify"])
+def test_a_folder_may_be_watched_for_some_names(
+    watch: watcher.Watcher, hinted: Hinted, notes: Path
+) -> None:
+    """By several names, each for its own; and for all names as well, in whatever order."""
+    (notes / "link").symlink_to(".")
+    watch.add(str(notes), frozenset({"a", "b"}))
+    watch.add(str(notes / "link"), frozenset({"c", "z"}))
+    for name in "abcdz":
+        (notes / name).write_text("x")
+    told = hear(hinted, notes / "link", "z")
+    here, there = str(notes), str(notes / "link")
+    assert told == {(here, "a"), (here, "b"), (there, "c"), (there, "z")}
+    watch.add(str(notes / "link"))
+    (notes / "e").write_text("x")
+    hear(hinted, notes / "link", "e")
+    watch.remove(str(notes / "link"))
+    (notes / "f").write_text("x")
+    (notes / "c").unlink()
+    assert (there, "f") not in hear(hinted, notes / "link", "c")
+
+
+@linux
+@pytest.mark.parametrize("kind", ["_Inotify"])
 def test_a_removed_folder_is_silent(watch: watcher.Watcher, hinted: Hinted, notes: Path) -> None:
     """And so is one that nobody added; one that is gone says so, and troubles nobody."""
     for name in ("a", "b", "c"):

@@ -73,6 +73,7 @@ class Folder:
     """A folder to be listed, with what is known of it from above."""
 
     path: str  # absolute
+    real: str  # the same without links, which ignore files are about, as git has it
     n_above: int  # as in Found
     ignored: Ignore  # the patterns in force in it; of its own ignore files once it is listed
     unwanted: Ignore  # those of Rules
@@ -130,7 +131,7 @@ def find(roots: Roots, rules: Rules) -> Iterator[Found | Skipped]:
         # called by its folder too, as if the folder had been named.
         target = path.resolve() if path.is_symlink() else path
         seen.add((status.st_dev, status.st_ino))
-        if _is_opted_out(target.parent):
+        if _is_opted_out_above(path):
             yield Skipped(path=_printable(path.name), reason="opted-out", detail=_OPTED_OUT_ABOVE)
             continue
         yield _judged(str(target), _n_above(target.parent), status, rules, named=True)
@@ -141,13 +142,29 @@ def find(roots: Roots, rules: Rules) -> Iterator[Found | Skipped]:
 def top(root: str | os.PathLike[str], rules: Rules) -> Folder:
     """A folder that the user names, for `listed`; it need not be there."""
     path = Path(os.path.abspath(root))  # noqa: PTH100 - keeps links' names
+    real = os.path.realpath(path)
     return Folder(
         path=str(path),
+        real=real,
         n_above=_n_above(path),
-        ignored=_ignored_above(path),
-        unwanted=Ignore().within(str(path), ignore.OURS, rules.ignore),
+        ignored=_ignored_above(Path(real)),
+        unwanted=Ignore().within(real, ignore.OURS, rules.ignore),
         named=True,
     )
+
+
+def above(root: str | os.PathLike[str]) -> dict[str, frozenset[str]]:
+    """The folders above one that the user names, and what in them decides on what is read of it.
+
+    For whoever wants to know when that changes. What is named need not be there.
+    """
+    path = Path(os.path.abspath(root))  # noqa: PTH100 - keeps links' names
+    real = Path(os.path.realpath(path))
+    asked = frozenset((".git", ignore.GIT, ignore.OURS, ignore.OPT_OUT_FILE))
+    found = dict.fromkeys(map(str, (*path.parents, *real.parents)), asked)
+    if repository := _repository((real, *real.parents)):
+        found[str((repository / _EXCLUDE).parent)] = frozenset((_EXCLUDE.name,))
+    return found
 
 
 @contextmanager
@@ -257,7 +274,7 @@ def _told_by_listing(folder: Folder, names: Collection[str]) -> Folder:
     ignored = folder.ignored
     for kind in (ignore.GIT, ignore.OURS):
         if kind in names:
-            ignored = ignored.within(folder.path, kind, _lines(Path(folder.path, kind)))
+            ignored = ignored.within(folder.real, kind, _lines(Path(folder.path, kind)))
     return replace(
         folder,
         ignored=ignored,
@@ -270,7 +287,7 @@ def _folder_refused(folder: Folder, names: Collection[str], rules: Rules) -> Ski
     """Why nothing below a folder is learned, by what lies in it."""
     if ignore.OPT_OUT_FILE in names:
         return folder.skipped("opted-out", f"it holds {ignore.OPT_OUT_FILE}")
-    if folder.named and is_opted_out_above(Path(folder.path)):
+    if folder.named and _is_opted_out_above(Path(folder.path)):
         return folder.skipped("opted-out", _OPTED_OUT_ABOVE)
     if secrets.is_secret_file(_printable(folder.path[folder.n_above :])):
         return folder.skipped("secret-file")
@@ -284,13 +301,10 @@ def _folder_refused(folder: Folder, names: Collection[str], rules: Rules) -> Ski
 _OPTED_OUT_ABOVE = f"a folder above holds {ignore.OPT_OUT_FILE}"
 
 
-def is_opted_out_above(folder: Path) -> bool:
+def _is_opted_out_above(path: Path) -> bool:
     """Whether a folder above says so, of those in its name and of those that it really lies in."""
-    return _is_opted_out(folder.parent) or _is_opted_out(folder.resolve().parent)
-
-
-def _is_opted_out(folder: Path) -> bool:
-    return any(os.path.lexists(above / ignore.OPT_OUT_FILE) for above in (folder, *folder.parents))
+    folders = {*path.parents, *Path(os.path.realpath(path)).parents}
+    return any(os.path.lexists(folder / ignore.OPT_OUT_FILE) for folder in folders)
 
 
 def _judged_entries(
@@ -310,6 +324,7 @@ def _judged_entry(
     if name in (".git", ignore.GIT, ignore.OURS):
         return None
     path = folder.path.rstrip("/") + "/" + name
+    real = path if folder.real == folder.path else folder.real.rstrip("/") + "/" + name
     shown = _printable(path[folder.n_above :])
     try:
         status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
@@ -318,12 +333,13 @@ def _judged_entry(
     if stat.S_ISLNK(status.st_mode):
         return Skipped(path=shown, reason="link")
     is_folder = stat.S_ISDIR(status.st_mode)
-    excluded_by = folder.ignored.excludes(path, is_folder=is_folder)
-    if not excluded_by and folder.unwanted.excludes(path, is_folder=is_folder):
+    excluded_by = folder.ignored.excludes(real, is_folder=is_folder)
+    if not excluded_by and folder.unwanted.excludes(real, is_folder=is_folder):
         excluded_by = "the settings"
     if is_folder:
         inner = Folder(
             path=path,
+            real=real,
             n_above=folder.n_above,
             ignored=folder.ignored,
             unwanted=folder.unwanted,
@@ -391,18 +407,24 @@ def _ignored_above(root: Path) -> Ignore:
     A folder that the user names is meant, whatever its repository thinks of it.
     """
     line = (root, *root.parents)
-    depth = next((n for n, at in enumerate(line) if os.path.lexists(at / ".git")), None)
-    if depth is None:
+    repository = _repository(line)
+    if repository is None:
         return Ignore()
-    repository = line[depth]
-    exclude = repository / ".git" / "info" / "exclude"
-    ignored = Ignore().within(str(repository), ignore.GIT, _lines(exclude))
-    for inner, folder in reversed([*pairwise(line[: depth + 1])]):
+    ignored = Ignore().within(str(repository), ignore.GIT, _lines(repository / _EXCLUDE))
+    for inner, folder in reversed([*pairwise(line[: line.index(repository) + 1])]):
         for kind in (ignore.GIT, ignore.OURS):
             ignored = ignored.within(str(folder), kind, _lines(folder / kind))
         if ignored.excludes(str(inner), is_folder=True):
             return Ignore()
     return ignored
+
+
+_EXCLUDE = Path(".git/info/exclude")
+
+
+def _repository(line: Iterable[Path]) -> Path | None:
+    """The first of these folders that a repository begins in."""
+    return next((folder for folder in line if os.path.lexists(folder / ".git")), None)
 
 
 def _lines(file: Path) -> list[str]:

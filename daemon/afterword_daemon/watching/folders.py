@@ -8,6 +8,7 @@ no file, and tells nobody.
 """
 
 import errno
+import math
 import os
 import random
 import time
@@ -27,12 +28,13 @@ from afterword_daemon.watching import places, watcher
 from afterword_daemon.watching.hints import Hints
 from afterword_daemon.watching.index import Index, Known, Row, identity_of, key_of
 from afterword_daemon.watching.messages import Mode
-from afterword_daemon.watching.watcher import Refused, Watcher
+from afterword_daemon.watching.watcher import Names, Refused, Watcher
 
 SCAN_S: Final = 720.0  # with its jitter at most a quarter of an hour
 # Where events are told too: for what no event was told of.
 SCAN_WATCHED_S: Final = 3600.0
 AWAY_S: Final = 30.0  # one look at whether a folder is back
+_Way = tuple[str, frozenset[str]]  # a folder above a root, and the names in it that matter
 _SPREAD: Final = (0.75, 1.25)  # so that nothing happens at the same time everywhere
 # Names in a folder, from which on a look judges only those that were hinted: with 50,000 that takes
 # a fiftieth of the second that all of them do. With fewer than these nobody would notice.
@@ -75,9 +77,11 @@ class Folders:
         self._clock = clock
         self._check = check
         self._start_watcher = start_watcher
-        self._limit = watch_limit
+        self._limit = math.inf if watch_limit is None else watch_limit
         self._watcher: Watcher | None = None
         self._watched: set[str] = set()
+        # By root: what lies above it, and could make it another folder, or one that is ignored.
+        self._ways: dict[str, Collection[_Way]] = {}
         self._our_identities: frozenset[tuple[int, int]] = frozenset()
         self._known: dict[str, finding.Folder] = {}  # as the listing of the folder above had them
         self._skipped: dict[str, int] = {}  # in each of those
@@ -99,6 +103,7 @@ class Folders:
         self.rules = rules
         for path in {*before, *index.roots()} - set(real.values()):
             self._drop(path, index)
+            self._leave_way(path)
 
     def close(self) -> None:
         """Watch nothing."""
@@ -137,11 +142,12 @@ class Folders:
         kind = places.shared(root.path)
         if kind and not root.unwatched:
             root.unwatched = f"it is on a file system ({kind}) that others change"
+        self._watch_way(root)
         if owner := self._owner(root.path):
             _be(root, "missing", f"it lies in {owner}, which is Afterword's own")
         elif forgotten.holds(root.path):
             self._drop(root.path, index)
-            _be(root, "missing", "it was forgotten; to undo that: trainer learn PATH")
+            _be(root, "missing", _FORGOTTEN)
         else:
             top = finding.top(root.path, self.rules)
             self._visit(top, _Sight(index, forgotten), deep=True)
@@ -155,10 +161,8 @@ class Folders:
     ) -> None:
         """List folders again about which there were hints, and what is new below them."""
         sight = _Sight(index, forgotten, hinted)
-        # What lies above tells nobody when it changes: whoever saves has it looked at again.
         for one in self.roots:
-            is_hinted = any(self._root_of(path) is one for path in hinted)
-            if is_hinted and self._is_judged_otherwise(one):
+            if self._is_led_elsewhere(one, hinted):
                 self.scan(one, index, forgotten)
         for path, names in hinted.items():
             root = self._root_of(path)
@@ -169,13 +173,13 @@ class Folders:
             elif folder := self._known.get(path):
                 self._visit(folder, sight, deep=False)
 
-    def _is_judged_otherwise(self, root: Root) -> bool:
-        """Whether ignore files above say something else than when it was listed last."""
-        known = self._known.get(root.path)
-        if known is None:
-            return False
-        is_other = finding.top(root.path, self.rules).ignored != known.ignored
-        return is_other or finding.is_opted_out_above(Path(root.path))
+    def _is_led_elsewhere(self, root: Root, hinted: Mapping[str, Collection[str]]) -> bool:
+        """Whether a hint is about what lies above."""
+        for folder, names in self._ways.get(root.path, ()):
+            told = hinted.get(folder, ())
+            if "" in told or not names.isdisjoint(told):
+                return True
+        return False
 
     def _visit(self, folder: finding.Folder, sight: "_Sight", *, deep: bool) -> None:
         """List a folder, and those in it: all of them, or those that are new or judged anew."""
@@ -378,18 +382,40 @@ class Folders:
 
     # -- watches -------------------------------------------------------------------------------
 
-    def _watch(self, folder: str, root: Root) -> None:
+    def _watch_way(self, root: Root) -> None:
+        """Hear of it when `root` leads elsewhere, or ignore files above it say something else."""
+        above = finding.above(root.path)
+        for folder, names in places.way(root.path).items():
+            above[folder] = above.get(folder, frozenset()) | names
+        self._leave_way(root.path, but=above.items())
+        self._ways[root.path] = frozenset(above.items())
+        for folder, names in above.items():
+            self._watch(folder, root, names)
+
+    def _leave_way(self, path: str, but: Collection[_Way] = ()) -> None:
+        """Hear no more of what lies above a root, save what others need too."""
+        needed = {*but}
+        left = self._ways.pop(path, ())
+        needed.update(*self._ways.values())
+        for folder, names in left:
+            if (folder, names) not in needed and self._watcher:
+                self._watcher.remove(folder, names)
+
+    def _watch(self, folder: str, root: Root, names: Names = None) -> None:
         if root.unwatched:
             return
         try:
-            if self._limit is not None and len(self._watched | {folder}) > self._limit:
+            is_new = names is None and folder not in self._watched
+            if is_new and len(self._watched) >= self._limit:
                 raise Refused
             if self._watcher is None:
                 self._watcher = self._start_watcher()
-            self._watcher.add(folder)
-            self._watched.add(folder)
+            self._watcher.add(folder, names)
+            if is_new:
+                self._watched.add(folder)
         except Refused:
             root.unwatched = _TOO_MANY
+            self._leave_way(root.path)
             for watched in [path for path in self._watched if self._root_of(path) is root]:
                 self._unwatch(watched)
 
@@ -407,6 +433,7 @@ class Folders:
 _SHARES = "a folder in it is on a file system that others change"
 _SCANNED = f"so it is looked through every {SCAN_S / 60:.0f} minutes"
 _MISSING = "there is no such folder; what was learned from it is kept until it is back, or removed"
+_FORGOTTEN = "it was forgotten; to have it read again: trainer forget --undo PATH"
 _AWAY = (
     "it is empty or cannot be read, where files were: what was learned from it is kept until they "
     "are back; if they are gone for good, remove the folder"

@@ -22,6 +22,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 Hint = Callable[[str, str], None]  # a folder, and a name in it, or "" for the folder itself
+Names = frozenset[str] | None  # those in a folder that matter; None: all
 Lost = Callable[[], None]  # events were lost, nobody knows which
 
 # Where nobody says so when they are: whole folders have to be scanned more often.
@@ -37,14 +38,16 @@ class Refused(Exception):
 class Watcher(Protocol):
     """The seam that a test replaces. Hints come in a thread of the watcher's."""
 
-    def add(self, folder: str) -> None:
-        """Watch a folder, not what is below it, from now on under this name. Raises Refused.
+    def add(self, folder: str, names: Names = None) -> None:
+        """Watch a folder, not what is below it, under this name too. Raises Refused.
 
-        Nothing is said of one that is gone or may not be read: whoever lists it will know.
+        With `names` of these alone there are hints, and none of what is written into a file until
+        it is closed. Nothing is said of a folder that is gone or may not be read: whoever lists it
+        will know.
         """
 
-    def remove(self, folder: str) -> None:
-        """Watch it no longer; nothing if it is not watched under this name."""
+    def remove(self, folder: str, names: Names = None) -> None:
+        """Watch it no longer; nothing if it is not watched under this name, for these."""
 
     def close(self) -> None:
         """Watch nothing."""
@@ -87,6 +90,8 @@ if sys.platform == "linux":
         | InotifyConstants.IN_ONLYDIR
         | 0x04000000  # IN_EXCL_UNLINK: no more of what is deleted and still open
     )
+    # Of a folder that is watched already, so much more: it may be watched for all names.
+    _MASK_OF_SOME = _MASK & ~InotifyConstants.IN_MODIFY | 0x20000000  # IN_MASK_ADD
     _OVERFLOW = InotifyConstants.IN_Q_OVERFLOW
     _ITSELF = (
         InotifyConstants.IN_DELETE_SELF
@@ -105,30 +110,35 @@ class _Inotify:
         os.set_inheritable(self._descriptor, False)
         self._end = os.eventfd(0, os.EFD_CLOEXEC)
         self._lock = threading.Lock()
-        self._folders: dict[int, str] = {}  # by watch descriptor, the name that holds
-        self._watches: dict[str, int] = {}
+        # By watch descriptor, which belongs to the folder, whatever it is called by now.
+        self._wanted: dict[int, set[tuple[str, Names]]] = {}
+        self._watches: dict[tuple[str, Names], int] = {}
         self._thread = threading.Thread(target=self._run, name="inotify", daemon=True)
         self._thread.start()
 
-    def add(self, folder: str) -> None:
+    def add(self, folder: str, names: Names = None) -> None:
+        mask, key = _MASK if names is None else _MASK_OF_SOME, (folder, names)
         with self._lock:
-            # The descriptor belongs to the inode: one that was moved keeps it under its new name.
-            watch = inotify_add_watch(self._descriptor, os.fsencode(folder), _MASK)
+            watch = inotify_add_watch(self._descriptor, os.fsencode(folder), mask)
             if watch == -1:
                 _explain()
                 return
-            before = self._folders.get(watch)
-            if before != folder:
-                self._watches.pop(before or "", None)
-            self._folders[watch] = folder
-            self._watches[folder] = watch
+            if self._watches.get(key) != watch:
+                self._leave(key)  # another folder has taken its place
+            self._watches[key] = watch
+            self._wanted.setdefault(watch, set()).add(key)
 
-    def remove(self, folder: str) -> None:
+    def remove(self, folder: str, names: Names = None) -> None:
         with self._lock:
-            watch = self._watches.pop(folder, None)
-            if watch is None:
-                return
-            del self._folders[watch]
+            self._leave((folder, names))
+
+    def _leave(self, key: tuple[str, Names]) -> None:
+        watch = self._watches.pop(key, None)
+        if watch is None:
+            return
+        self._wanted[watch].discard(key)
+        if not self._wanted[watch]:
+            del self._wanted[watch]
             inotify_rm_watch(self._descriptor, watch)  # fails for a folder that is gone: fine
 
     def close(self) -> None:
@@ -151,17 +161,18 @@ class _Inotify:
                 self._lost()
                 continue
             with self._lock:
-                folder = self._folders.get(watch)
-                if folder is not None and mask & InotifyConstants.IN_IGNORED:
-                    del self._folders[watch]
-                    self._watches.pop(folder, None)
-            # One that was removed meanwhile, or an end that was announced already.
-            if folder is None or mask & InotifyConstants.IN_IGNORED:
-                continue
-            if name:
-                self._hint(folder, os.fsdecode(name))
-            elif mask & _ITSELF:
-                self._hint(folder, "")
+                wanted = [*self._wanted.get(watch, ())]
+                if mask & InotifyConstants.IN_IGNORED:  # the end, which was announced before
+                    self._wanted.pop(watch, None)
+                    for key in wanted:
+                        self._watches.pop(key, None)
+                    continue
+            called = os.fsdecode(name)
+            for folder, names in wanted:
+                if called and (names is None or called in names):
+                    self._hint(folder, called)
+                elif not called and mask & _ITSELF:
+                    self._hint(folder, "")
 
 
 def _called(result: int) -> int:
@@ -188,7 +199,9 @@ class _Observed(FileSystemEventHandler):
         self._observer.start()
         self._trees: dict[str, tuple[str, object]] = {}  # where each really lies; its watch
 
-    def add(self, folder: str) -> None:
+    def add(self, folder: str, names: Names = None) -> None:
+        if names is not None:  # a whole tree for a few names: whoever wants them looks now and then
+            return
         if any(f"{folder}/".startswith(f"{tree}/") for tree in self._trees):
             return
         real = os.path.realpath(folder)  # by which events are told
@@ -198,8 +211,8 @@ class _Observed(FileSystemEventHandler):
             if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                 raise Refused from error
 
-    def remove(self, folder: str) -> None:
-        tree = self._trees.pop(folder, None)
+    def remove(self, folder: str, names: Names = None) -> None:
+        tree = self._trees.pop(folder, None) if names is None else None
         if tree is not None:
             self._observer.unschedule(tree[1])  # type: ignore[arg-type]
 
