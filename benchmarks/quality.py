@@ -257,6 +257,7 @@ class Learned:
     reason: str  # why training ended
     training_seconds: float
     seconds: float  # of the whole command
+    verdict: str  # why the model is in use, or why another one is measured in its place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +311,8 @@ def learn(given: Path, home: Path, options: argparse.Namespace, *more: str) -> L
     command = ["learn", str(given), "--minutes", f"{options.minutes:g}", "--json", *more]
     began = perf_counter()
     events = {event["event"]: event for event in trainer([*command, *chosen(options)], home)}
-    planned, finished = events["planned"], events["finished"]
+    planned, finished, learned = events["planned"], events["finished"], events["learned"]
+    verdict = (learned["verdict"] or {}).get("sentence", "")
     return Learned(
         network=f"{planned['cell']} {planned['layers']}x{planned['units']}",
         parameters=planned["n_parameters"],
@@ -321,6 +323,7 @@ def learn(given: Path, home: Path, options: argparse.Namespace, *more: str) -> L
         reason=finished["reason"],
         training_seconds=finished["seconds"],
         seconds=round(perf_counter() - began, 1),
+        verdict=verdict if learned["active"] else f"NOT IN USE: {verdict}",
     )
 
 
@@ -539,6 +542,7 @@ def tell(found: Found, options: argparse.Namespace) -> None:
         f"of {60 * options.minutes:.0f} asked; {learned.passes:.2f} passes over "
         f"{learned.trained_on:,} characters, {learned.for_early_stopping:,} kept for early stopping"
     )
+    say(f"as `trainer learn` says: {learned.verdict}")
     say(
         f"bits on {table.bits_characters:,} characters, keystrokes on "
         f"{table.keystroke_characters:,} of {n_test:,}; {n_test - found.n_read:,} left out as "

@@ -70,8 +70,10 @@ def test_only_what_is_better_passes(candidate: Figures, reasons: tuple[str, ...]
     else:
         gained = np.average(incumbent.bits - candidate.bits) if len(candidate.bits) else 0.0
         is_unsure = 0 < gained < np.inf and {*reasons} <= {"bits", "text"}
-        how = "not surely better" if is_unsure else "no better"
-        assert verdict.sentence.startswith(f"{how} than the one in use on the ")
+        how = f"{'not surely' if is_unsure else 'no'} better than the one in use"
+        if reasons == ("base",):
+            how = "not put to use, though better"
+        assert verdict.sentence.startswith(f"{how} on the ")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,7 @@ def test_only_what_is_better_passes(candidate: Figures, reasons: tuple[str, ...]
         # whoever asks: what is worse by other measures, or cannot be measured, is refused
         (figures(bits=1.9, keys=39.5), True, False),
         (figures(bits=1.9, base_bits=2.9), True, False),
+        (figures(bits=1.8, base_bits=np.nan), True, False),
         (figures(bits=np.nan), True, False),
         (figures(bits=1.0, n=4), True, False),
     ],
@@ -100,6 +103,15 @@ def test_who_asks_gets_what_is_not_noticeably_worse(
     verdict = judge(candidate, figures(n=len(candidate.bits)), base_bits=1.7, asked=asked)
     assert verdict.accepted is accepted
     assert not accepted or verdict.sentence.startswith("as good as before on the ")
+
+
+def test_a_person_may_have_a_model_that_knows_nothing_but_their_book() -> None:
+    """It is surely better at what they write; how others do it has forgotten. Unasked it stays."""
+    candidate = figures(bits=1.72, keys=42.0, base_bits=2.9)
+    verdict = judge(candidate, figures(), base_bits=1.6, asked=True)
+    assert verdict.accepted
+    assert verdict.sentence.startswith("better than before on the ")
+    assert judge(candidate, figures(), base_bits=1.6).reasons == ("base",)
 
 
 @pytest.mark.parametrize(
