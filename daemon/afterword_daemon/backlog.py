@@ -85,6 +85,11 @@ class Backlog:
             state.waiting_since = now
         return before < LITTLE <= state.waiting or before < ENOUGH <= state.waiting
 
+    def drop(self) -> bool:
+        """Nothing waits any more; whether anything did."""
+        waiting, self._state.waiting = self._state.waiting, 0
+        return waiting > 0
+
     def due_s(self, now: float) -> float | None:
         """Seconds until a training is due; 0: it is; None: not before more is saved."""
         state = self._state

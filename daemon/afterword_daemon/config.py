@@ -243,7 +243,7 @@ def watched(
     """Change which folders are watched; those that are by now, absolute.
 
     Raises WatchError for a folder to add that is none, and one to remove that is not watched;
-    ConfigError if the file cannot be read as it is now; StateError.
+    ConfigError if the file cannot be read as it is now; durable.StateError.
     """
     add, remove = [*map(_whole_path, add)], [*map(_whole_path, remove)]
     if not add and not remove:
@@ -261,6 +261,8 @@ def _watched(paths: Paths, add: Sequence[Path], remove: Sequence[Path]) -> tuple
             raise WatchError(f"{shown}: this name is not UTF-8; rename it, or name one above it")
         if not folder.is_dir():
             raise WatchError(f"{folder}: there is no such folder; name one that there is")
+        if folder.samefile("/"):
+            raise WatchError(f"{folder}: that is the whole machine; name folders of your own")
     for folder in remove:
         if folder not in before:
             raise WatchError(f"{folder}: it is not watched; afterword watch list")

@@ -56,8 +56,7 @@ Found = tuple[State, str] | tuple[State, str, str]
 LITTLE_ROOM = 200 << 20  # bytes; a model and what it takes to make the next one
 SOME_ROOM = 2 << 30  # for learning from a large folder
 MAX_RESIDENT = 120 << 20  # what is promised
-EDITORS = {  # beside VS Code and its kin, which `plugins` knows
-    "nvim": "Neovim",
+EDITORS = {  # without a plug-in of ours
     "emacs": "Emacs",
     "hx": "Helix",
     "vim": "Vim",
@@ -397,6 +396,8 @@ def _watching(patient: Patient) -> Found:
 
 def _forgotten(patient: Patient) -> Found:
     """What was to be forgotten is out of every model."""
+    from afterword_trainer import durable, forget, ledger, registry, sealed
+
     from afterword_daemon import forgetting
 
     waiting, last = forgetting.stored(patient.paths)
@@ -408,6 +409,12 @@ def _forgotten(patient: Patient) -> Found:
             what = f"{view.n_of(waiting, 'path')} still to be taken out of models"
             return "warning", what, "afterword start"
         return "ok", f"at it, {view.n_of(waiting, 'path')} to go"
+    with suppress(durable.StateError):  # what is damaged `_damaged` tells; it stays where it is
+        durable.read_records(patient.paths.data / ledger.NAME)
+        sealed.read(patient.paths.data / registry.NAME, at_most=registry.AT_MOST)
+        if forget.pending(patient.paths):
+            what = "it is out of every model; the one that had learned it was not made anew yet"
+            return "warning", what, "trainer forget"
     return "ok", last.sentence if last else "nothing waits for it"
 
 
@@ -531,11 +538,19 @@ def _editors(patient: Patient) -> Found:
             if plugin.is_installed and not (plugin.is_current or plugin.is_foreign or plugin.lack):
                 what = f"{plugin.folder} is of another version, or an editor has come since"
                 return "warning", what, f"afterword install {name}"
-    known = {program: name for program, (name, _) in plugins.KIN.items()} | EDITORS
-    found = [name for program, name in known.items() if shutil.which(program)]
-    if not found:
+    ours = {program: name for program, (name, _) in plugins.KIN.items()} | {"nvim": "Neovim"}
+    found, others = _programs(ours), _programs(EDITORS)
+    told = [", ".join(found)] if found else []
+    if others:
+        told.append(f"by a few lines of your own (editors/README.md): {', '.join(others)}")
+    if not told:
         return "skipped", "none found; any that speaks LSP can start afterword-lsp"
-    return "ok", ", ".join(found)
+    return "ok", "; ".join(told)
+
+
+def _programs(known: Mapping[str, str]) -> list[str]:
+    """What those are called that are here."""
+    return [name for program, name in known.items() if shutil.which(program)]
 
 
 def _login(patient: Patient) -> Found:

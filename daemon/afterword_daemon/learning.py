@@ -108,11 +108,14 @@ class Learning:
         self._is_new = True  # somebody may have trained since the ledger was looked at
         self._learned: _Learned | None = None  # None: not looked at for these folders yet
         self._told: list[tuple[str, int]] = []  # what was saved until then
+        self._drop_unwatched()
 
     # -- what others tell ----------------------------------------------------------------------
 
     def saved(self, path: str, characters: int) -> None:
         """So much of a file was saved, or found; it waits unless it was learned by hand before."""
+        if not self._settings.watch:
+            return  # told late, of a folder that was removed
         if self._learned is None:
             self._told.append((path, characters))
             return
@@ -140,10 +143,19 @@ class Learning:
             self.give_up("what is watched has changed")
             self._learned = None  # so that all of a new folder does not count before that is known
         self._settings, self._is_paused = settings, is_paused
+        self._drop_unwatched()
         self._is_new = True  # it is called when another model is in use, too
         if self._worker and (is_paused or not settings.learning.enable):
             self._worker.stop()
         self._changed.set()
+
+    def _drop_unwatched(self) -> None:
+        """Nothing waits of what is watched no more."""
+        if self._settings.watch:
+            return
+        self._told = []
+        if self._backlog.drop() and self._unsaved_at is None:
+            self._unsaved_at = self._machine.monotonic()
 
     def give_up(self, why: str) -> None:
         """End what is under way, as it may be learning what it must not; it begins anew later."""

@@ -5,6 +5,7 @@ Knows what to write where, and whom to tell; what settings mean, `config` knows.
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -49,11 +50,12 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
         return DONE
     for line in view.watched(folders, is_paused=pause.holds(paths)):
         view.put(line)
+    named = " ".join(shlex.quote(str(folder)) for folder in asked)
     if options.action == "add":
-        view.put(view.hints(f"afterword watch remove {options.folders[0]}    (undo)"))
+        view.put(view.hints(f"afterword watch remove {named}    (undo)"))
     elif options.action == "remove":
-        folder = options.folders[0]
-        undo, forget = f"afterword watch add {folder}    (undo)", f"trainer forget {folder}"
+        undo = f"afterword watch add {named}    (undo)"
+        forget = f"trainer forget {named if len(asked) == 1 else 'FOLDER'}"
         view.put(view.hints(undo, f"{forget}    (the model is to know nothing of it either)"))
     elif status is None:
         view.put(view.NOT_RUNNING)

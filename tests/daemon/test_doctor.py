@@ -19,8 +19,12 @@ from afterword_daemon import client, config, doctor, endpoint, forgetting, pause
 from afterword_daemon.client import Connection
 from afterword_daemon.doctor import Finding
 from afterword_daemon.protocol import Learning, Status, Training, Watched
+from afterword_trainer import ledger
 from afterword_trainer.forgotten import NAME as FORGOTTEN
+from afterword_trainer.forgotten import Forgotten
+from afterword_trainer.ledger import Entry
 from afterword_trainer.paths import Paths
+from afterword_trainer.registry import Registry
 from afterword_trainer.shelf import Shelf
 from daemons import eventually, lives, odd, pid_of
 
@@ -266,6 +270,51 @@ def test_what_is_still_to_be_forgotten_is_told(
     found = one(paths, "forgotten")
     assert (found.state, found.remedy) == (state, remedy)
     assert what in found.found
+
+
+def test_a_model_that_was_not_made_anew_is_told(paths: Paths) -> None:
+    """Somebody killed `trainer forget` on its way; until it has gone on."""
+    registry = Registry.load(paths)
+    recipe = {"roots": [registry.root("/n").id, registry.root("/m").id], "epochs": 1.0}
+    registry.save()
+    ledger.add(paths, Entry(what="forgotten", when=ledger.now(), settings={"rebuild": recipe}))
+    found = one(paths, "forgotten")
+    assert (found.state, found.remedy) == ("warning", "trainer forget")
+    Forgotten.load(paths).add("/n", "/m")  # nothing is left that it could be made of
+    assert one(paths, "forgotten").state == "ok"
+    Forgotten.load(paths).remove("/m")
+    assert one(paths, "forgotten").state == "warning"
+    ledger.add(paths, Entry(what="rebuilt", when=ledger.now()))
+    assert one(paths, "forgotten").state == "ok"
+
+
+@pytest.mark.parametrize("name", ["learned.json", "ledger"])
+def test_a_look_moves_nothing_that_is_damaged(paths: Paths, name: str) -> None:
+    """Whoever next needs it sets it aside; a look changes nothing."""
+    registry = Registry.load(paths)
+    recipe = {"roots": [registry.root("/n").id], "epochs": 1.0}
+    registry.save()
+    ledger.add(paths, Entry(what="forgotten", when=ledger.now(), settings={"rebuild": recipe}))
+    if name == "ledger":
+        (paths.data / name).unlink()
+        (paths.data / name).mkdir()
+    else:
+        (paths.data / name).write_bytes(b"no registry")
+    before = sorted(paths.data.iterdir())
+    assert one(paths, "forgotten").state == "ok"
+    assert sorted(paths.data.iterdir()) == before
+
+
+def test_editors_without_a_plugin_are_told_apart(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need lines of the user's own."""
+    for name in ("nvim", "vim", "hx"):
+        (tmp_path / name).write_text("#!/bin/sh\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = one(paths, "editors").found
+    assert found == "Neovim; by a few lines of your own (editors/README.md): Helix, Vim"
 
 
 AUDIT = {"n_secrets": 3, "mean": 1.31, "bound": 2.4, "before": 1.2, "n_learned": 0, "passed": True}

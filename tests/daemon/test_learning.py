@@ -309,11 +309,32 @@ async def test_off_is_off(paths: Paths, settings: Settings) -> None:
         await desk.let_pass(DAY_S)
         assert (desk.state, desk.machine.started) == ("off", [])
         desk.learning.adjust(WATCHED, is_paused=True)
+        desk.learning.saved("", 10 * ENOUGH)  # what nobody watched did not count
         await desk.let_pass(DAY_S)
         assert (desk.state, desk.machine.started) == ("paused", [])
         desk.learning.adjust(WATCHED, is_paused=False)
         await desk.let_pass(1.0)
         assert desk.state == "training"
+
+
+@pytest.mark.asyncio
+async def test_of_folders_that_are_watched_no_more_nothing_waits(paths: Paths) -> None:
+    """Else it would be counted twice when they are watched again; also across daemons."""
+    async with at_a_desk(paths) as desk:
+        desk.learning.saved("", ENOUGH // 2)
+        await desk.let_pass(1.0)
+        assert desk.learning.facts().waiting_characters == ENOUGH // 2
+        desk.learning.adjust(Settings(), is_paused=False)
+        desk.learning.saved("", ENOUGH // 2)  # it was under way
+        assert desk.learning.facts().waiting_characters == 0
+    async with at_a_desk(paths) as desk:
+        assert desk.learning.facts().waiting_characters == 0
+        desk.learning.saved("", ENOUGH // 2)
+        await desk.let_pass(1.0)
+    async with at_a_desk(paths, settings=Settings()):  # removed while there was no daemon
+        pass
+    async with at_a_desk(paths) as desk:
+        assert desk.learning.facts().waiting_characters == 0
 
 
 @pytest.mark.asyncio
@@ -448,7 +469,9 @@ async def test_who_slept_is_left_alone_for_five_minutes(paths: Paths) -> None:
         lambda desk: desk.learning.adjust(
             replace(WATCHED, learning=LearningSettings(enable=False)), is_paused=False
         ),
-        lambda desk: desk.learning.adjust(replace(WATCHED, watch=()), is_paused=False),
+        lambda desk: desk.learning.adjust(
+            replace(WATCHED, watch=(Path("/elsewhere"),)), is_paused=False
+        ),
         lambda desk: desk.learning.give_up("something was forgotten"),
         lambda desk: setattr(desk.machine, "reading", replace(FINE, memory_free=1 << 20)),
         lambda desk: setattr(desk.machine, "reading", replace(FINE, disk_free=0)),
@@ -700,7 +723,9 @@ async def test_what_was_learned_by_hand_waits_no_more(
         ids = [registry.root(str(root)).id for root in roots]
         registry.save()
         now = datetime.fromtimestamp(desk.machine.wall() - 5.0, timezone.utc).isoformat()
-        ledger.add(paths, ledger.Entry(what=what, when=when or now, settings={"roots": ids}))
+        settings = {"roots": ids}
+        entry = ledger.Entry(what=what, when=when or now, model="you-1", settings=settings)
+        ledger.add(paths, entry)
         desk.learning.adjust(WATCHED, is_paused=False)
         await desk.let_pass(1.0)
         assert desk.learning.facts().waiting_characters == waiting
@@ -737,7 +762,10 @@ async def test_a_folder_that_was_learned_does_not_wait_when_it_is_watched(
     async with at_a_desk(paths, settings=replace(WATCHED, watch=())) as desk:
         desk.machine.ahead_s = files[0].stat().st_ctime  # a clock by which it is not long ago
         when = datetime.fromtimestamp(desk.machine.ahead_s + 1.0 - ago_s, timezone.utc)
-        ledger.add(paths, ledger.Entry(what=what, when=when.isoformat(), settings={"roots": ids}))
+        entry = ledger.Entry(
+            what=what, when=when.isoformat(), model="you-1", settings={"roots": ids}
+        )
+        ledger.add(paths, entry)
         both = replace(WATCHED, watch=tuple(file.parent for file in files))
         desk.learning.adjust(both, is_paused=False)
         desk.learning.saved(str(files[0]), ENOUGH - 1)  # before the ledger can have been read

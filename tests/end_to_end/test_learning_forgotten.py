@@ -74,6 +74,8 @@ def test_what_is_forgotten_is_gone_before_the_next_answer(paths: Paths, notes: P
     with connect(paths) as connection:
         assert soon_knows(connection, MEADOW)
         assert not knows(connection, RIVER)
+        assert trainer(paths, "forget", "--undo", str(secret)).returncode == 0
+        assert soon_knows(connection, RIVER)
 
 
 @pytest.mark.slow

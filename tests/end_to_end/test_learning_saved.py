@@ -204,6 +204,8 @@ def test_folders_are_named_before_there_is_a_daemon(paths: Paths, notes: Path) -
     assert "not read yet" in afterword(paths, "watch").stdout
 
     for arguments, problem in (
+        (("add", "/"), "the whole machine"),
+        (("add", "//"), "the whole machine"),
         (("add", str(notes / "none")), "no such folder"),
         (("add", str(notes / "a.md")), "no such folder"),
         (("add",), "which folder"),

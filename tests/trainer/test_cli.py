@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from afterword_trainer import secrets
 from afterword_trainer.terminal import as_typed
 from processes import TIMEOUT_S, Trainer, command, environment
 
@@ -94,8 +95,20 @@ def test_corpus_says_what_would_be_learned_and_what_not(
     found = json.loads(trainer("corpus", str(notes), "--json").stdout)
     assert found["documents"] + found["files_skipped"] == len(list(notes.iterdir()))
     assert found["secrets_removed"] == 1
+    assert "secrets" not in found
+    found = json.loads(trainer("corpus", str(notes), "--json", "--skipped").stdout)
+    ((name, line, kind),) = [(one["path"], one["line"], one["kind"]) for one in found["secrets"]]
+    assert f"{name}, line {line} of its text: {secrets.IN_WORDS[kind]}" in result.stdout
     assert trainer("learn", "--dry-run", str(notes)).returncode == 0
     assert not home.exists()
+
+
+def test_what_was_typed_does_not_act_on_the_terminal(trainer: Trainer) -> None:
+    """A name, a path and an option's value are quoted as marks."""
+    for arguments in (("forget", "x\x1b[31m"), ("learn", "x\x1b[31m"), ("x\x1b[31m",)):
+        result = trainer(*arguments)
+        assert result.returncode != 0
+        assert "\x1b" not in result.stdout + result.stderr
 
 
 def test_an_empty_shelf_says_what_to_type(trainer: Trainer) -> None:

@@ -16,6 +16,7 @@ import pytest
 from afterword_trainer import finding, formats
 from afterword_trainer.corpus import Document, Summary, documents, read, summarise
 from afterword_trainer.finding import Found, Rules, find
+from afterword_trainer.secrets import IN_WORDS, Kind
 from afterword_trainer.skips import REASONS, Reason, Skipped
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,7 +65,6 @@ def test_a_document(tmp_path: Path) -> None:
         modified=1_600_000_000.0,
         language="markdown",
         text="# Boat\n\nIt left.\n",
-        n_secrets=0,
         digest=blake2b(b"# Boat\n\nIt left.\n", digest_size=32).hexdigest(),
     )
     assert expected == only(root)
@@ -717,3 +717,16 @@ def test_a_link_leads_to_nothing_that_was_opted_out(tmp_path: Path) -> None:
         (skipped,) = find([root], DEFAULT)
         assert isinstance(skipped, Skipped)
         assert skipped.reason == "opted-out"
+
+
+def test_the_lines_of_secrets_are_known(tmp_path: Path) -> None:
+    """Where each began, and what it looked like; the text has an empty line there."""
+    (tmp_path / "a.md").write_text(
+        "One.\npassword: hunter2xyz\n\nTwo.\nhttps://me:s3cretpw@host.org/x\n", encoding="utf-8"
+    )
+    (found,) = documents([tmp_path], Rules())
+    assert isinstance(found, Document)
+    assert found.text == "One.\n\n\nTwo.\n\n"
+    assert found.secret_lines == ((2, "said"), (5, "url"))
+    assert found.n_secrets == 2
+    assert IN_WORDS.keys() == set(get_args(Kind))

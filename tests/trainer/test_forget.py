@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -554,6 +555,88 @@ def test_what_could_not_be_learned_is_not_taken_back(
     assert Forgotten.load(paths).holds(file)
 
 
+def test_what_was_forgotten_may_be_read_again(
+    trainer: Trainer, paths: Paths, tmp_path: Path
+) -> None:
+    """Also a file that is too short to be learned alone; of a folder only what is named."""
+    notes = folder(tmp_path, "here")
+    for name in ("day-1.md", "day-2.md"):
+        assert trainer("forget", str(notes / name), "--yes").returncode == 0
+    told = trainer("forget", "--undo", str(notes / "day-1.md"))
+    assert (told.returncode, told.stderr) == (0, "")
+    forgotten = Forgotten.load(paths)
+    assert not forgotten.holds(notes / "day-1.md")
+    assert forgotten.holds(notes / "day-2.md")
+    for wrong in ("day-1.md", "day-3.md"):
+        told = trainer("forget", "--undo", str(notes / wrong))
+        assert (told.returncode, "it was not forgotten" in told.stderr) == (1, True)
+    (record,) = records_of(trainer("forget", "--undo", str(notes / "day-2.md"), "--json").stdout)
+    assert record == {"event": "undone", "path": str(notes / "day-2.md")}
+
+
+def test_without_a_path_it_goes_on_or_asks_for_one(trainer: Trainer, paths: Paths) -> None:
+    """Nothing is forgotten by a word that was left out."""
+    for arguments in ((), ("--dry-run",), ("--undo",)):
+        told = trainer("forget", *arguments)
+        assert (told.returncode, "name what" in told.stderr) == (1, True)
+    assert not Forgotten.load(paths)
+
+
+@pytest.mark.slow
+def test_what_was_broken_off_is_gone_on_with(
+    trainer: Trainer, paths: Paths, tmp_path: Path
+) -> None:
+    """By the same command, without a path too."""
+    notes = folder(tmp_path, "here")
+    assert trainer("learn", str(notes), "--epochs", "1", "--threads", "1").returncode == 0
+    trainer("use", "you-1")
+    forget.forget(notes / "day-3.md", paths)  # and its process is killed here
+    assert ledger.read(paths).to_rebuild
+    (told,) = records_of(trainer("forget", "--dry-run", "--json").stdout)
+    assert told == {"event": "would_rebuild", "roots": [str(notes)]}
+    done = trainer("forget")
+    assert done.returncode == 0, done.stderr
+    assert "was made without it" in done.stdout
+    assert ledger.read(paths).to_rebuild is None
+    assert "name what" in trainer("forget").stderr
+    for number in range(8):
+        forget.forget(notes / f"day-{number}.md", paths)
+    assert "too little is left" in trainer("forget").stdout
+    assert forget.pending(paths) is None
+    assert "too little left for a model" in trainer("history").stdout
+
+
+@pytest.mark.slow
+def test_who_forgets_beside_another_is_told_who_ends_it(
+    trainer: Trainer, paths: Paths, tmp_path: Path
+) -> None:
+    """Both paths are forgotten; the weights are made anew once, by the second."""
+    notes = folder(tmp_path, "here")
+    assert trainer("learn", str(notes), "--epochs", "60", "--threads", "1").returncode == 0
+    trainer("use", "you-1")
+    first = subprocess.Popen(
+        command("forget", "--yes", str(notes / "day-3.md")),
+        env=environment(paths.data.parent),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    give_up = time.monotonic() + TIMEOUT_S
+    while not [*paths.runs.glob("checkpoint-*")] and first.poll() is None:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    second = trainer("forget", "--yes", str(notes / "day-4.md"))
+    shown, errors = first.communicate(timeout=TIMEOUT_S)
+    assert first.returncode == 0, errors
+    assert "the weights were not made anew" in shown
+    assert second.returncode == 0, second.stderr
+    forgotten = Forgotten.load(paths)
+    assert forgotten.holds(notes / "day-3.md")
+    assert forgotten.holds(notes / "day-4.md")
+    assert ledger.read(paths).to_rebuild is None
+    assert len(models(paths)) == 2  # the base, and the one that was made anew
+
+
 @pytest.mark.slow
 def test_learning_a_file_by_name_takes_it_back(
     trainer: Trainer, paths: Paths, tmp_path: Path
@@ -570,3 +653,17 @@ def test_learning_a_file_by_name_takes_it_back(
     assert "had been forgotten" in found.stderr
     assert str(file) in Registry.load(paths).files
     assert not Forgotten.load(paths).holds(file)
+
+
+@pytest.mark.slow
+def test_no_library_leaves_anything_in_the_users_own_folder(
+    trainer: Trainer, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras writes its settings down where it is told to."""
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setenv("HOME", str(own))
+    notes = folder(tmp_path, "here")
+    assert trainer("learn", str(notes), "--epochs", "0.1", "--threads", "1").returncode == 0
+    assert not [*own.rglob("*")]
+    assert (paths.cache / "keras/keras.json").exists()

@@ -141,7 +141,7 @@ def test_people_see_what_was_learned_when(paths: Paths, trainer: Trainer) -> Non
         ledger.add(paths, entry)
     shown = trainer("history").stdout.splitlines()
     assert all(part in shown[2] for part in ("learned", "you-1", "1.900", "1.800", "31.0", "33.5"))
-    assert "not surely better, not used" in shown[3]
+    assert "measured, not used" in shown[3]
     first, _ = records_of(trainer("history", "--json").stdout)
     assert (first["model"], first["after"]["ksr"], first["documents"]) == ("you-1", 33.5, 1)
 
@@ -149,7 +149,7 @@ def test_people_see_what_was_learned_when(paths: Paths, trainer: Trainer) -> Non
     data = report.ReportData(model="you-1", made="today", events=(newest, oldest))
     page = report.render(data, include_excerpts=False)
     assert "What was learned when" in page
-    assert page.index("not surely better, not used") < page.index("1.900") < page.index("33.5")
+    assert page.index("measured, not used") < page.index("1.900") < page.index("33.5")
 
 
 @pytest.mark.parametrize(

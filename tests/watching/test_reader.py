@@ -20,10 +20,11 @@ from afterword_trainer.paths import Paths
 from readers import QUIET_S, Memory, ThreadReader
 
 Start = Callable[..., ThreadReader]
+TEXT = "The sea was calm that morning.\n"
 
 
 class Recording:
-    """A watcher of which one knows what it watches."""
+    """A watcher that writes down what it watches."""
 
     def __init__(self, inner: Watcher, watched: set[tuple[str, Names]]) -> None:
         self.inner, self.watched = inner, watched
@@ -38,9 +39,6 @@ class Recording:
 
     def close(self) -> None:
         self.inner.close()
-
-
-TEXT = "The sea was calm that morning.\n"
 
 
 def tree(root: Path, files: dict[str, str | bytes]) -> None:
@@ -1053,15 +1051,43 @@ def test_a_folder_that_is_left_is_watched_from_above_no_more(
 ) -> None:
     """Two share what lies above them, until one goes; then nothing is left but the other's."""
     tree(tmp_path, {"in/one/a.md": "one\n", "in/two/b.md": "two\n"})
-    added: set[tuple[str, Names]] = set()
+    watched: set[tuple[str, Names]] = set()
 
-    reader = start(start_watcher=lambda hint, lost: Recording(start_watcher(hint, lost), added))
+    reader = start(start_watcher=lambda hint, lost: Recording(start_watcher(hint, lost), watched))
     one, two = tmp_path / "in/one", tmp_path / "in/two"
     reader.look(one)
-    of_one = set(added)
+    of_one = set(watched)
     reader.look(one, two)
-    assert added > of_one
+    assert watched > of_one
     reader.look(one)
-    assert added == of_one
+    assert watched == of_one
     reader.look()
-    assert not added
+    assert not watched
+
+
+@pytest.mark.usefixtures("told_at_once")
+def test_what_comes_into_being_while_it_is_watched_is_heard_of(
+    tmp_path: Path, start: Start, memory: Memory
+) -> None:
+    """Between the look at what is there and the watch; and a link that is turned just then."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "at").symlink_to("one")
+    notes = tmp_path / "at/b/notes"
+    watched: set[tuple[str, Names]] = set()
+
+    class Late(Recording):
+        def add(self, folder: str, names: Names = None) -> None:
+            if folder == str(tmp_path) and not (tmp_path / "two").exists():
+                (tmp_path / "two/b").mkdir(parents=True)
+                (tmp_path / "new").symlink_to("two")
+                (tmp_path / "new").rename(tmp_path / "at")
+            super().add(folder, names)
+
+    reader = start(start_watcher=lambda hint, lost: Late(start_watcher(hint, lost), watched))
+    reader.look(notes)
+    assert memory.folders[str(notes)].mode == "missing"
+    above = {folder for folder, _ in watched}
+    assert {str(tmp_path / "two"), str(tmp_path / "two/b")} <= above
+    assert str(tmp_path / "one") not in above
+    tree(notes, {"a.md": "one\n"})
+    reader.hear_texts({str(notes / "a.md"): "one\n"})

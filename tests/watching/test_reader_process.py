@@ -227,23 +227,25 @@ class Few:
         self.watched.clear()
 
 
-@pytest.mark.parametrize("k", [0, 1, 2, 100, 101, 102, 103, 104, 105, 106])
+@pytest.mark.parametrize(
+    ("passes_above", "k"), [(False, 0), (False, 1), (False, 2), *((True, k) for k in range(7))]
+)
 def test_where_the_system_refuses_it_scans(
-    k: int, notes: Path, start: Start, memory: Memory
+    passes_above: bool, k: int, notes: Path, start: Start, memory: Memory
 ) -> None:
     """Whichever folder was the first to be refused, or the watcher itself; and says so, once.
 
-    From 100 on one after as many as lie above.
+    Those above come first.
     """
     texts = fill(notes, 80)  # in four folders, beside the one above
     long_ago(notes)
-    few = Few(k if k < 100 else len(notes.parents) + k - 100)
+    few = Few(k + passes_above * len(notes.parents))
     reader = start(start_watcher=few.start)
     reader.look(notes)
 
     assert texts == memory.texts
     folder = memory.folders[str(notes)]
-    if k > 105:
+    if k > 5:
         assert (folder.mode, folder.detail, folder.every_s) == ("events", "", None)
         return
     assert (folder.mode, folder.every_s) == ("scanning", 720.0)

@@ -94,7 +94,7 @@ def test_reading_is_not_told(watch: watcher.Watcher, hinted: Hinted, notes: Path
 
 @linux
 @pytest.mark.parametrize("kind", ["_Inotify"])
-def test_a_folder_has_the_name_that_it_was_added_by_last(
+def test_a_folder_that_was_moved_is_told_by_its_new_name(
     watch: watcher.Watcher, hinted: Hinted, notes: Path
 ) -> None:
     """A watch follows its folder; taking back the old name does not end it."""

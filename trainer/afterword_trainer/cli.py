@@ -58,11 +58,12 @@ Ctrl-C keeps a checkpoint; the same command goes on from there.
 
 FORGET = """\
 Forget a file or folder: nothing reads it again, every model that ever saw it is deleted, and one is
-made anew without it, which takes as long as learning. `trainer learn PATH` takes it back.
-Ctrl-C is safe at any moment; the same command goes on from there.
+made anew without it, which takes as long as learning.
+Ctrl-C is safe at any moment; the same command goes on from there, and so does one without a PATH.
 
   trainer forget ~/notes/diary.md --dry-run   what would go
   trainer forget ~/notes/diary.md
+  trainer forget --undo ~/notes/diary.md      let it be read again
 """
 
 PRETRAIN = """\
@@ -241,7 +242,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     corpus = verbs.add_parser("corpus", help="what would be learned, and what not; learns nothing")
     _add_corpus_options(corpus)
-    corpus.add_argument("--skipped", action="store_true", help="list every file left out, and why")
+    corpus.add_argument(
+        "--skipped",
+        action="store_true",
+        help="list every file left out, and every line that looks like a key or password",
+    )
     _add_json(corpus)
 
     models = verbs.add_parser("models", help="the models that there are", description=MODELS)
@@ -303,8 +308,18 @@ def _add_forget(verbs: "argparse._SubParsersAction[Parser]") -> None:
         description=FORGET,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    forget.add_argument("path", type=_path, metavar="PATH", help="a file or folder, there or not")
-    forget.add_argument("--dry-run", action="store_true", help="only say what would go")
+    forget.add_argument(
+        "path",
+        type=_path,
+        nargs="?",
+        metavar="PATH",
+        help="a file or folder, there or not; without one, go on with what was broken off",
+    )
+    what = forget.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true", help="only say what would go")
+    what.add_argument(
+        "--undo", action="store_true", help="let PATH be read again; what went stays gone"
+    )
     forget.add_argument("--yes", action="store_true", help="without being asked")
     forget.add_argument(
         "--background", action="store_true", help="step back behind everything else that runs"

@@ -32,6 +32,7 @@ from afterword_trainer import (
     records,
     report,
     screen,
+    secrets,
     skips,
     stream,
     teaching,
@@ -48,7 +49,7 @@ from afterword_trainer.shelf import Shelf, ShelfError
 from afterword_trainer.terminal import as_typed
 
 PRIMING_CHARACTERS = 20_000  # of a prompt, its last: a second; the state recalls far less
-FORGOTTEN = "forgotten at your wish; `trainer learn` with its own path takes it back"
+FORGOTTEN = "forgotten at your wish; to have it read again: trainer forget --undo PATH"
 INT8_CHARACTERS = 2_000  # on which served weights are compared with exact ones, by slow numpy
 
 
@@ -82,6 +83,7 @@ def run(options: argparse.Namespace, typed: Sequence[str]) -> int:
             return history_command(options, paths)
     if options.command != "pretrain":  # which alone can do with another
         os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_HOME"] = str(paths.cache / "keras")  # where it writes its own settings down
     with screen.libraries_write_to(paths.logs / "trainer.log"):
         match options.command:
             case "learn":
@@ -109,6 +111,7 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
     arguments.check_paths(options.paths)
     summary = corpus.Summary()
     skipped: list[skips.Skipped] = []
+    hidden: list[tuple[str, int, secrets.Kind]] = []
     listed = getattr(options, "skipped", False)
     # As `learn` does: what was forgotten is left alone, and what is named is taken back.
     forgotten = Forgotten.load(paths).allowing(*options.paths)
@@ -126,12 +129,17 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
             summary.add(item)
             if listed and isinstance(item, skips.Skipped):
                 skipped.append(item)
+            elif listed and isinstance(item, corpus.Document):
+                hidden += [(item.path, line, kind) for line, kind in item.secret_lines]
             on_read(summary.total.documents, summary.total.characters)
     found = summary.to_json()
     found["files_forgotten"] = len(left_alone)
     if options.json:
         if listed:
             found["files"] = [asdict(item) for item in skipped]
+            found["secrets"] = [
+                {"path": path, "line": line, "kind": kind} for path, line, kind in hidden
+            ]
         print(json.dumps(found))
         return 0
     rows = [
@@ -146,6 +154,8 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
             print(f"  {view.visible(item.path)}: {reason}{view.visible(detail)}")
         for file in left_alone:
             print(f"  {view.visible(file)}: {FORGOTTEN}")
+        for path, line, kind in hidden:
+            print(f"  {view.visible(path)}, line {line} of its text: {secrets.IN_WORDS[kind]}")
     elif found["skipped"] or left_alone:
         print()
         view.table(
@@ -158,15 +168,15 @@ def corpus_command(options: argparse.Namespace, paths: Paths) -> int:
             title="What would not",
         )
     total = summary.total
-    secrets = summary.n_secrets
+    n_lines = summary.n_secrets
     n_left_out = found["files_skipped"] + len(left_alone)
     print(
         f"\n{view.counted(total.documents, 'file')}, {view.amount(total.characters)} characters; "
         f"{n_left_out:,} left out; "
-        f"{view.counted(secrets, 'line')} with keys or passwords left out; nothing was learned"
+        f"{view.counted(n_lines, 'line')} with keys or passwords left out; nothing was learned"
     )
-    if n_left_out and not listed:
-        screen.print_hints("add --skipped to see each file that is left out")
+    if (n_left_out or n_lines) and not listed:
+        screen.print_hints("add --skipped to see each file and line that is left out")
     return 0
 
 

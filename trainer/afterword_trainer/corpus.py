@@ -9,7 +9,7 @@ nothing of symbols or models.
 import os
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -29,8 +29,14 @@ class Document:
     modified: float  # Unix time, s
     language: str  # as editors name it: "markdown", "python", "text"
     text: str  # lines end in \n; no byte order mark
-    n_secrets: int  # removed; each left an empty line in place of its own
+    # Of each secret that was removed and left an empty line: where that is, from 1, and its kind.
+    secret_lines: tuple[tuple[int, secrets.Kind], ...] = ()
     digest: str  # BLAKE2b of the text before paragraphs that other documents hold were dropped
+
+    @property
+    def n_secrets(self) -> int:
+        """How many were removed."""
+        return len(self.secret_lines)
 
 
 def documents(roots: Roots, rules: Rules) -> Iterator[Document | Skipped]:
@@ -207,6 +213,7 @@ def _document(found: Found, rules: Rules) -> Document:
         n_certain = sum(span.kind in secrets.CERTAIN for span in spans)
         if n_certain >= rules.many_secrets:
             raise Skip("secrets", f"{n_certain} in {len(text):,} characters")
+    secret_lines = _secret_lines(text, spans)
     text = secrets.without(text, spans)
     if not text.strip():
         raise Skip("secrets" if spans else "generated")
@@ -215,9 +222,19 @@ def _document(found: Found, rules: Rules) -> Document:
         modified=status.st_mtime,
         language=language,
         text=text,
-        n_secrets=len(spans),
+        secret_lines=secret_lines,
         digest=blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest(),
     )
+
+
+def _secret_lines(text: str, spans: Sequence[secrets.Span]) -> tuple[tuple[int, secrets.Kind], ...]:
+    """Where each span begins, as a line from 1, and its kind; spans come in order."""
+    lines, number, before = [], 1, 0
+    for span in spans:
+        number += text.count("\n", before, span.start)
+        before = span.start
+        lines.append((number, span.kind))
+    return tuple(lines)
 
 
 def _text_of(data: bytes, kind: str, rules: Rules) -> str:

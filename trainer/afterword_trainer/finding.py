@@ -19,6 +19,7 @@ from afterword_trainer.ignore import Ignore
 from afterword_trainer.opening import bytes_of
 from afterword_trainer.skips import Reason, Skip, Skipped, reason_of
 
+_EXCLUDE = Path(".git/info/exclude")
 _MAILDIR = frozenset(("cur", "new", "tmp"))
 _KIND_BY_SUFFIX = {
     ".ipynb": "notebook",
@@ -160,10 +161,12 @@ def above(root: str | os.PathLike[str]) -> dict[str, frozenset[str]]:
     """
     path = Path(os.path.abspath(root))  # noqa: PTH100 - keeps links' names
     real = Path(os.path.realpath(path))
-    asked = frozenset((".git", ignore.GIT, ignore.OURS, ignore.OPT_OUT_FILE))
-    found = dict.fromkeys(map(str, (*path.parents, *real.parents)), asked)
+    deciding = frozenset((".git", ignore.GIT, ignore.OURS, ignore.OPT_OUT_FILE))
+    found = dict.fromkeys(map(str, (*path.parents, *real.parents)), deciding)
     if repository := _repository((real, *real.parents)):
-        found[str((repository / _EXCLUDE).parent)] = frozenset((_EXCLUDE.name,))
+        for folder, name in pairwise((".git", "info", "exclude")):
+            repository /= folder
+            found[str(repository)] = frozenset((name,))
     return found
 
 
@@ -417,9 +420,6 @@ def _ignored_above(root: Path) -> Ignore:
         if ignored.excludes(str(inner), is_folder=True):
             return Ignore()
     return ignored
-
-
-_EXCLUDE = Path(".git/info/exclude")
 
 
 def _repository(line: Iterable[Path]) -> Path | None:

@@ -132,13 +132,8 @@ def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
 
 def pending(paths: Paths) -> Request | None:
     """The rebuild that is still to be done, by the ledger. Raises durable.StateError."""
-    for entry in reversed(ledger.read(paths).entries):
-        if entry.what in ("learned", "rebuilt") or entry.settings.get("work") == "rebuilt":
-            return None
-        recipe = entry.settings.get("rebuild")
-        if entry.what == "forgotten" and recipe:
-            return _request(recipe, paths)
-    return None
+    recipe = ledger.read(paths).to_rebuild
+    return _request(recipe, paths) if recipe else None
 
 
 def rebuild(request: Request, paths: Paths, listener: Listener) -> Learned | None:
@@ -146,6 +141,7 @@ def rebuild(request: Request, paths: Paths, listener: Listener) -> Learned | Non
     try:
         return learn.learn(request, paths, listener)
     except TooLittleError:
+        ledger.add(paths, Entry(what="rebuilt", when=ledger.now()))  # so nothing is pending
         return None
 
 

@@ -227,11 +227,11 @@ def judge(
     if not remembered:
         measured += ", with none of your files in the memory"
     if against:
-        # Better by its figure, and nothing against it but that this text cannot show it.
-        is_unsure = 0 < gained < math.inf and against.keys() <= {"bits", "text"}
-        if is_better and against.keys().isdisjoint(("bits", "keystrokes", "text")):
+        if is_better and against.keys().isdisjoint(("keystrokes", "text")):
             how = "not put to use, though better"
         else:
+            # Better by its figure, and nothing against it but that this text cannot show it.
+            is_unsure = 0 < gained < math.inf and against.keys() <= {"bits", "text"}
             how = f"{'not surely' if is_unsure else 'no'} better than the one in use"
         sentence = f"{how} {measured}: {'; '.join(against.values())}"
     else:

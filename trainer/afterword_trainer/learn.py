@@ -207,12 +207,12 @@ class _StoppedError(Exception):
 
 
 class ForgottenMeanwhileError(LearnError):
-    """Something was forgotten while it was learned."""
+    """What is forgotten has changed while it was learned."""
 
 
 @contextmanager
 def _at_work(planned: Plan, listener: Listener) -> Iterator[tuple[Source, Listener]]:
-    """Alone at work, with room for it; ends when something is forgotten meanwhile."""
+    """Alone at work, with room for it; ends when what is forgotten changes meanwhile."""
     paths = planned.paths
     with durable.locked(paths.runs / LOCK):
         durable.retire(paths.runs / TEXT)
@@ -265,7 +265,7 @@ def _require_not_forgotten(source: Source) -> None:
     """Raises ForgottenMeanwhileError; it is cheap, and asked after each step."""
     if source.forgotten.is_outdated():
         raise ForgottenMeanwhileError(
-            "something was forgotten meanwhile, so what was being learned is dropped; "
+            "what is forgotten has changed meanwhile, so what was being learned is dropped; "
             "start again with the same command"
         )
 

@@ -40,7 +40,8 @@ class Entry:
 
     what: What
     when: str  # ISO 8601 in UTC: 2031-01-31T12:00:00Z
-    model: str | None = None  # what came of it; what is in use from then on
+    # What came of it; what is in use from then on. None of "rebuilt": too little was left.
+    model: str | None = None
     parent: str | None = None  # the model that training started from
     base: str | None = None  # the run that made the base model
     run: str | None = None  # of the corpus and the settings
@@ -92,7 +93,21 @@ class Ledger:
     @property
     def last_learned(self) -> Entry | None:
         """The last training that gave a model which was put to use; None: there was none."""
-        return next((one for one in reversed(self.entries) if one.what in LEARNED), None)
+        trainings = (one for one in reversed(self.entries) if one.what in LEARNED and one.model)
+        return next(trainings, None)
+
+    @property
+    def to_rebuild(self) -> Mapping[str, Any] | None:
+        """The recipe of the model that is still to be made without what was forgotten; None: there
+        is none.
+        """
+        for entry in reversed(self.entries):
+            if entry.what in ("learned", "rebuilt") or entry.settings.get("work") == "rebuilt":
+                return None
+            recipe: Mapping[str, Any] | None = entry.settings.get("rebuild")
+            if entry.what == "forgotten" and recipe:
+                return recipe
+        return None
 
 
 def read(paths: Paths) -> Ledger:

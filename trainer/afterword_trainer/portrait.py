@@ -84,7 +84,7 @@ def events(entries: Sequence[ledger.Entry]) -> tuple[report.Event, ...]:
 _WORDS: dict[ledger.What, str] = {
     "learned": "learned",
     "updated": "new text learned",
-    "rejected": "not surely better, not used",
+    "rejected": "measured, not used",
     "forgotten": "forgotten",
     "rebuilt": "made anew without it",
     "used": "put to use",
@@ -95,6 +95,8 @@ def _what(entry: ledger.Entry) -> str:
     # The model beside it did not go: it is the one that serves without what was forgotten.
     if entry.what == "forgotten" and entry.model:
         return "forgotten, then in use"
+    if entry.what == "rebuilt" and not entry.model:
+        return "too little left for a model"
     return _WORDS[entry.what]
 
 

@@ -9,7 +9,7 @@ Knows text and file names; knows nothing of files, folders or models.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import log2
 from typing import Literal, get_args
@@ -17,6 +17,16 @@ from typing import Literal, get_args
 # From the surest rule to the least sure.
 Kind = Literal["pem", "token", "url", "assignment", "said", "run", "card", "iban"]
 
+IN_WORDS: Mapping[Kind, str] = {
+    "pem": "a private key",
+    "token": "a token",
+    "url": "a password in an address",
+    "assignment": "what is named as a key or password",
+    "said": "what is called a password or code",
+    "run": "a run of letters and digits as keys are",
+    "card": "the number of a card",
+    "iban": "the number of an account",
+}
 # Kinds that are hardly ever a false alarm: three of them make a file of secrets.
 CERTAIN: frozenset[Kind] = frozenset({"pem", "token", "url"})
 

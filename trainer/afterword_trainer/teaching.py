@@ -16,6 +16,7 @@ from pathlib import Path
 
 from afterword_trainer import (
     arguments,
+    durable,
     forget,
     learn,
     plan,
@@ -151,6 +152,10 @@ def _hints(learned: learn.Learned, folder: str) -> Iterator[str]:
 
 def forget_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer forget`."""
+    if options.undo:
+        return _undo_command(options, paths)
+    if options.path is None:
+        return _go_on_command(options, paths)
     found = forget.traces(options.path, paths)
     is_forgotten = Forgotten.load(paths).holds(options.path)
     if not (found.files or found.tainted or is_forgotten or os.path.lexists(options.path)):
@@ -195,6 +200,36 @@ def forget_command(options: argparse.Namespace, paths: Paths) -> int:
     return _rebuilt(request, paths, old, wanted, why_none, options) if request else 0
 
 
+def _go_on_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer forget` without a path."""
+    request = forget.pending(paths)
+    if request is None:
+        raise arguments.UsageError("nothing was broken off; name what to forget")
+    if options.dry_run:
+        roots = [*map(str, request.roots)]
+        if options.json:
+            print(json.dumps({"event": "would_rebuild", "roots": roots}))
+        else:
+            folders = view.visible(" ".join(map(shlex.quote, roots)))
+            print(f"the weights would be made anew without what was forgotten, from {folders}")
+        return 0
+    return _rebuilt(request, paths, None, [], "", options)
+
+
+def _undo_command(options: argparse.Namespace, paths: Paths) -> int:
+    """`trainer forget --undo`."""
+    if options.path is None:
+        raise arguments.UsageError("name what is to be read again; trainer forget --undo PATH")
+    if not Forgotten.load(paths).remove(options.path):
+        raise arguments.UsageError(f"{options.path}: it was not forgotten; check the spelling")
+    if options.json:
+        print(json.dumps({"event": "undone", "path": str(options.path.absolute())}))
+    else:
+        print("it may be read again; what was deleted because of it stays deleted")
+        screen.print_hints(f"trainer learn {_folder([options.path])}")
+    return 0
+
+
 def _rebuilt(
     request: plan.Request,
     paths: Paths,
@@ -204,7 +239,7 @@ def _rebuilt(
     options: argparse.Namespace,
 ) -> int:
     """Make the weights anew; show what `old` and new ones make of phrases. The exit code."""
-    known = forget.others(request, paths)
+    known = forget.others(request, paths) if wanted else []
     is_tried = bool(wanted)
     wanted = forget.only_there(wanted, known)
     if is_tried and not wanted:
@@ -213,8 +248,18 @@ def _rebuilt(
     if old and wanted:
         theirs = [*dict.fromkeys(phrase.document for phrase in wanted)]
         before = forget.recalled(old, theirs, wanted)
-    with screen.listening(as_json=options.json) as listener:
-        rebuilt = forget.rebuild(request, paths, listener)
+    try:
+        with screen.listening(as_json=options.json) as listener:
+            rebuilt = forget.rebuild(request, paths, listener)
+    except (learn.ForgottenMeanwhileError, durable.LockedError) as error:
+        if options.json:  # the daemon has to know that it is not done
+            raise
+        why = "what is forgotten has changed meanwhile, so the weights were not made anew here"
+        if isinstance(error, durable.LockedError):
+            why = "another trainer is at work, so the weights were not made anew yet"
+        print(f"\nforgotten; {why}")
+        screen.print_hints("trainer forget    (makes them anew, if nobody else has)")
+        return 0
     serving = forget.model_in_use(paths)
     after = forget.recalled(serving, known, wanted) if serving and wanted else None
     if options.json:
@@ -238,13 +283,13 @@ def _rebuilt(
 
 
 def _print_traces(path: Path, found: forget.Traces, *, is_forgotten: bool) -> None:
-    files = view.counted(len(found.files), "file")
+    files, name = view.counted(len(found.files), "file"), view.visible(str(path))
     if found.files:
-        print(f"{path}: {files} of it {'was' if len(found.files) == 1 else 'were'} learned")
+        print(f"{name}: {files} of it {'was' if len(found.files) == 1 else 'were'} learned")
     elif is_forgotten:
-        print(f"{path}: it is forgotten already")
+        print(f"{name}: it is forgotten already")
     else:
-        print(f"{path}: nothing of it is known to have been learned")
+        print(f"{name}: nothing of it is known to have been learned")
     for model, why in found.tainted.items():
         goes = f"goes: {why}" if found.files else f"stays unless you say so: {why}"
         print(f"  {model} {goes}")

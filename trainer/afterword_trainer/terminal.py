@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
             message = f"argument COMMAND: there is no {typed!r}"  # and not all that there are
             if near := difflib.get_close_matches(typed, names, 1, cutoff=ALIKE):
                 hint = f"{self.prog} {near[0]}    (did you mean that?)"
-        sys.stderr.write(f"error: {message}\n\nhint: {as_typed(hint)}\n")
+        _say(message, hint)
         sys.exit(USAGE)
 
 
@@ -62,7 +62,15 @@ def number(low: float, high: float, kind: Callable[[str], T]) -> Callable[[str],
 def tell(error: Exception | str) -> None:
     """An expected error on standard error: what and why, and a hint where it has a remedy."""
     what, _, remedy = str(error).partition("; ")
-    sys.stderr.write(f"error: {what}\n" + (f"\nhint: {as_typed(remedy)}\n" if remedy else ""))
+    _say(what, remedy)
+
+
+def _say(what: str, remedy: str) -> None:
+    from afterword_trainer.view import visible  # which nobody waits for where all is well
+
+    hint = f"\nhint: {as_typed(remedy)}\n" if remedy else ""
+    # What is quoted may act on a terminal.
+    sys.stderr.write(visible(f"error: {what}\n{hint}", keep="\n"))
 
 
 def as_typed(command: str) -> str:

@@ -34,7 +34,6 @@ SCAN_S: Final = 720.0  # with its jitter at most a quarter of an hour
 # Where events are told too: for what no event was told of.
 SCAN_WATCHED_S: Final = 3600.0
 AWAY_S: Final = 30.0  # one look at whether a folder is back
-_Way = tuple[str, frozenset[str]]  # a folder above a root, and the names in it that matter
 _SPREAD: Final = (0.75, 1.25)  # so that nothing happens at the same time everywhere
 # Names in a folder, from which on a look judges only those that were hinted: with 50,000 that takes
 # a fiftieth of the second that all of them do. With fewer than these nobody would notice.
@@ -80,8 +79,8 @@ class Folders:
         self._limit = math.inf if watch_limit is None else watch_limit
         self._watcher: Watcher | None = None
         self._watched: set[str] = set()
-        # By root: what lies above it, and could make it another folder, or one that is ignored.
-        self._ways: dict[str, Collection[_Way]] = {}
+        # By root: the folders above it, and the names in each that matter.
+        self._ways: dict[str, Mapping[str, frozenset[str]]] = {}
         self._our_identities: frozenset[tuple[int, int]] = frozenset()
         self._known: dict[str, finding.Folder] = {}  # as the listing of the folder above had them
         self._skipped: dict[str, int] = {}  # in each of those
@@ -161,21 +160,21 @@ class Folders:
     ) -> None:
         """List folders again about which there were hints, and what is new below them."""
         sight = _Sight(index, forgotten, hinted)
-        for one in self.roots:
-            if self._is_led_elsewhere(one, hinted):
-                self.scan(one, index, forgotten)
+        changed = [one for one in self.roots if self._has_changed_above(one, hinted)]
+        for one in changed:
+            self.scan(one, index, forgotten)
         for path, names in hinted.items():
             root = self._root_of(path)
-            if root is None:
+            if root is None or root in changed:
                 continue
             if path == root.path and ("" in names or root.mode not in ("events", "scanning")):
                 self.scan(root, index, forgotten)
             elif folder := self._known.get(path):
                 self._visit(folder, sight, deep=False)
 
-    def _is_led_elsewhere(self, root: Root, hinted: Mapping[str, Collection[str]]) -> bool:
-        """Whether a hint is about what lies above."""
-        for folder, names in self._ways.get(root.path, ()):
+    def _has_changed_above(self, root: Root, hinted: Mapping[str, Collection[str]]) -> bool:
+        """Whether a hint is about what decides which folder it is, or what is read of it."""
+        for folder, names in self._ways.get(root.path, {}).items():
             told = hinted.get(folder, ())
             if "" in told or not names.isdisjoint(told):
                 return True
@@ -383,22 +382,27 @@ class Folders:
     # -- watches -------------------------------------------------------------------------------
 
     def _watch_way(self, root: Root) -> None:
-        """Hear of it when `root` leads elsewhere, or ignore files above it say something else."""
-        above = finding.above(root.path)
-        for folder, names in places.way(root.path).items():
-            above[folder] = above.get(folder, frozenset()) | names
-        self._leave_way(root.path, but=above.items())
-        self._ways[root.path] = frozenset(above.items())
-        for folder, names in above.items():
-            self._watch(folder, root, names)
+        """Hear of it when something above makes `root` another folder, or one that is ignored."""
+        if root.unwatched:
+            self._leave_way(root.path)
+        before: Mapping[str, frozenset[str]] = {}
+        # It may change until it is watched: so it is asked again until it is the same.
+        while not root.unwatched and (way := _way(root.path)) != before:
+            self._check()
+            left, self._ways[root.path] = self._ways.get(root.path, {}), way
+            for folder, names in way.items():  # outer ones first: they tell of inner ones to come
+                self._watch(folder, root, names)
+            self._leave(left)  # last: a folder whose names have changed is watched all the time
+            before = way
 
-    def _leave_way(self, path: str, but: Collection[_Way] = ()) -> None:
-        """Hear no more of what lies above a root, save what others need too."""
-        needed = {*but}
-        left = self._ways.pop(path, ())
-        needed.update(*self._ways.values())
-        for folder, names in left:
-            if (folder, names) not in needed and self._watcher:
+    def _leave_way(self, path: str) -> None:
+        self._leave(self._ways.pop(path, {}))
+
+    def _leave(self, way: Mapping[str, frozenset[str]]) -> None:
+        """Hear no more of these, save what is needed still."""
+        needed = {step for other in self._ways.values() for step in other.items()}
+        for folder, names in way.items() - needed:
+            if self._watcher:
                 self._watcher.remove(folder, names)
 
     def _watch(self, folder: str, root: Root, names: Names = None) -> None:
@@ -452,6 +456,14 @@ class _Sight:
     forgotten: Forgotten
     # Folders about which there were hints, and of each the names that have waited long enough.
     due: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+def _way(path: str) -> dict[str, frozenset[str]]:
+    """The folders above a root, from the outermost on, and the names in each that matter."""
+    found = dict(places.way(path))
+    for folder, names in finding.above(path).items():
+        found[folder] = found.get(folder, frozenset()) | names
+    return found
 
 
 def _before(

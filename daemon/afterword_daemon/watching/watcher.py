@@ -41,9 +41,9 @@ class Watcher(Protocol):
     def add(self, folder: str, names: Names = None) -> None:
         """Watch a folder, not what is below it, under this name too. Raises Refused.
 
-        With `names` of these alone there are hints, and none of what is written into a file until
-        it is closed. Nothing is said of a folder that is gone or may not be read: whoever lists it
-        will know.
+        With `names` of these alone there are hints and, if it is watched for no others, none while
+        a file is written. Nothing is said of a folder that is gone or may not be read: whoever
+        lists it will know.
         """
 
     def remove(self, folder: str, names: Names = None) -> None:
@@ -90,7 +90,7 @@ if sys.platform == "linux":
         | InotifyConstants.IN_ONLYDIR
         | 0x04000000  # IN_EXCL_UNLINK: no more of what is deleted and still open
     )
-    # Of a folder that is watched already, so much more: it may be watched for all names.
+    # Added to what the folder is watched for already, which may be all names.
     _MASK_OF_SOME = _MASK & ~InotifyConstants.IN_MODIFY | 0x20000000  # IN_MASK_ADD
     _OVERFLOW = InotifyConstants.IN_Q_OVERFLOW
     _ITSELF = (
