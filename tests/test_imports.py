@@ -27,6 +27,7 @@ MAY_IMPORT = {
         "afterword_trainer.discreet",
         "afterword_trainer.durable",
         "afterword_trainer.finding",
+        "afterword_trainer.forget",
         "afterword_trainer.forgotten",
         "afterword_trainer.ledger",
         "afterword_trainer.model",

@@ -245,7 +245,7 @@ def watched(
     Raises WatchError for a folder to add that is none, and one to remove that is not watched;
     ConfigError if the file cannot be read as it is now; durable.StateError.
     """
-    add, remove = [*map(_whole_path, add)], [*map(_whole_path, remove)]
+    add, remove = [*map(whole_path, add)], [*map(whole_path, remove)]
     if not add and not remove:
         return tuple(load(paths).watch)
     # Of two changes at once none is lost.
@@ -259,6 +259,8 @@ def _watched(paths: Paths, add: Sequence[Path], remove: Sequence[Path]) -> tuple
         if _SURROGATE.search(str(folder)):
             shown = str(folder).encode(errors="replace").decode()
             raise WatchError(f"{shown}: this name is not UTF-8; rename it, or name one above it")
+        if folder.is_file():
+            raise WatchError(f"{folder}: it is a file; name its folder, {folder.parent}")
         if not folder.is_dir():
             raise WatchError(f"{folder}: there is no such folder; name one that there is")
         if folder.samefile("/"):
@@ -454,13 +456,13 @@ def _checked(
 def _folders(written: Sequence[str], mistakes: list[_Mistake]) -> Iterator[Path]:
     for folder in written:
         try:
-            yield _whole_path(Path(folder).expanduser())
+            yield whole_path(Path(folder).expanduser())
         except RuntimeError:  # its way to say so
             what = f"is a list of folders, and nobody here is called {_shown(folder.split('/')[0])}"
             mistakes.append(_Mistake(("watch",), what))
 
 
-def _whole_path(folder: Path) -> Path:
+def whole_path(folder: Path) -> Path:
     """From the root on and without `..`; names of links stay, as the user knows them."""
     return Path(os.path.abspath(folder))  # noqa: PTH100 - `resolve` would follow links
 

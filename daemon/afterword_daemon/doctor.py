@@ -396,7 +396,7 @@ def _watching(patient: Patient) -> Found:
 
 def _forgotten(patient: Patient) -> Found:
     """What was to be forgotten is out of every model."""
-    from afterword_trainer import durable, forget, ledger, registry, sealed
+    from afterword_trainer import durable, forget
 
     from afterword_daemon import forgetting
 
@@ -409,11 +409,8 @@ def _forgotten(patient: Patient) -> Found:
             what = f"{view.n_of(waiting, 'path')} still to be taken out of models"
             return "warning", what, "afterword start"
         return "ok", f"at it, {view.n_of(waiting, 'path')} to go"
-    with suppress(durable.StateError):  # what is damaged `_damaged` tells; it stays where it is
-        durable.read_records(patient.paths.data / ledger.NAME)
-        sealed.read(patient.paths.data / registry.NAME, at_most=registry.AT_MOST)
-        if forget.pending(patient.paths):
-            what = "it is out of every model; the one that had learned it was not made anew yet"
+    with suppress(durable.StateError):  # what is damaged `_damaged` tells
+        if what := forget.unfinished(patient.paths):
             return "warning", what, "trainer forget"
     return "ok", last.sentence if last else "nothing waits for it"
 

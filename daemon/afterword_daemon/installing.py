@@ -206,7 +206,7 @@ def _nothing_for(what: str, command: str) -> str:
     if name in plugins.KIN or name.startswith(("vs", "visual")):
         return f"there is no {what!r} to set up; afterword {command} vscode    (did you mean that?)"
     name = doctor.EDITORS.get(name, name).casefold()
-    if name == "neovim":
+    if name in ("nvim", "neovim"):
         return f"there is no {what!r} to set up; afterword {command} neovim    (did you mean that?)"
     if name and (sections := plugins.sections_for(name)):
         quoted = " and ".join(f'"{section}"' for section in sections)

@@ -36,7 +36,7 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
         )
     if options.action != "list" and not options.folders:
         raise UsageError(f"which folder? afterword watch {options.action} FOLDER")
-    asked = [Path(folder).expanduser().absolute() for folder in options.folders]
+    asked = [config.whole_path(Path(folder).expanduser()) for folder in options.folders]
     add, remove = (asked if options.action == verb else () for verb in ("add", "remove"))
     try:
         now = config.watched(paths, add=add, remove=remove)
@@ -48,11 +48,16 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
     if options.json:
         print(json.dumps(msgspec.to_builtins(folders)))
         return DONE
-    for line in view.watched(folders, is_paused=pause.holds(paths)):
+    is_running = status is not None
+    for line in view.watched(folders, is_paused=pause.holds(paths), is_running=is_running):
         view.put(line)
-    named = " ".join(shlex.quote(str(folder)) for folder in asked)
+    named = " ".join(shlex.quote(str(folder)) for folder in asked if folder in {*now, *remove})
     if options.action == "add":
-        view.put(view.hints(f"afterword watch remove {named}    (undo)"))
+        for folder in {*asked}.difference(now):
+            name = next(one for one in now if one.resolve() == folder.resolve())
+            view.put(view.notice(f"{folder} is watched already, as {name}"))
+        if named:
+            view.put(view.hints(f"afterword watch remove {named}    (undo)"))
     elif options.action == "remove":
         undo = f"afterword watch add {named}    (undo)"
         forget = f"trainer forget {named if len(asked) == 1 else 'FOLDER'}"

@@ -107,12 +107,16 @@ def notice(text: str) -> str:
     return painted(f"# {visible(text)}", YELLOW)
 
 
-def watched(folders: Sequence[Watched], *, is_paused: bool = False) -> Iterator[str]:
+def watched(
+    folders: Sequence[Watched], *, is_paused: bool = False, is_running: bool = True
+) -> Iterator[str]:
     """The folders that are learned from, and what is odd about them."""
     label = "learns from"
     if not folders:
         yield _fact(label, "no folder yet; to name one: afterword watch add FOLDER")
-    unread = "not read while learning is paused" if is_paused else "not read yet"
+    unread = "not read yet" if is_running else "read while the daemon runs"
+    if is_paused:
+        unread = "not read while learning is paused"
     for folder in folders:
         told = n_of(folder.files, "file") if folder.mode else unread
         if folder.mode not in ("", "events"):

@@ -200,6 +200,9 @@ def test_a_folder_is_watched_by_one_name(
     assert watched("add", str(tmp_path / "notes"), "../../notes/", str(tmp_path / "link")) == [
         "notes"
     ]
+    told = said(afterword("watch", "add", str(tmp_path / "link")))
+    assert f"{tmp_path}/link is watched already, as {tmp_path}/notes" in told
+    assert "watch remove" not in told
     assert watched("add", ".") == ["notes", "inner"]
     assert watched("remove", "../inner/..") == ["inner"]
     assert watched("add", "../../link") == ["inner", "link"]

@@ -201,13 +201,13 @@ def test_folders_are_named_before_there_is_a_daemon(paths: Paths, notes: Path) -
     assert not (paths.data / "endpoint.json").exists()
     told = json.loads(afterword(paths, "watch", "--json").stdout)
     assert [(one["path"], one["mode"]) for one in told] == [(str(notes), "")]
-    assert "not read yet" in afterword(paths, "watch").stdout
+    assert "read while the daemon runs" in afterword(paths, "watch").stdout
 
     for arguments, problem in (
         (("add", "/"), "the whole machine"),
         (("add", "//"), "the whole machine"),
         (("add", str(notes / "none")), "no such folder"),
-        (("add", str(notes / "a.md")), "no such folder"),
+        (("add", str(notes / "a.md")), "it is a file"),
         (("add",), "which folder"),
         (("remove", str(notes.parent)), "not watched"),
         (("list", str(notes)), "lists all"),

@@ -719,6 +719,29 @@ def test_a_link_leads_to_nothing_that_was_opted_out(tmp_path: Path) -> None:
         assert skipped.reason == "opted-out"
 
 
+def test_our_own_ignore_file_holds_without_a_repository(tmp_path: Path) -> None:
+    """From whatever folder above; and where git excludes a folder that the user means."""
+    tree(tmp_path, {"top/.afterwordignore": "draft*\n", "top/in/notes/draft.md": f"{PROSE}\nc"})
+    tree(tmp_path, {"top/in/notes/a.md": PROSE, "top/in/notes/b.md": f"{PROSE}\nb"})
+    notes = tmp_path / "top/in/notes"
+    assert {*learned(notes)} == {"notes/a.md", "notes/b.md"}
+    (tmp_path / "top/.git").mkdir()
+    tree(tmp_path, {"top/.gitignore": "in/\n", "top/in/.afterwordignore": "b.*\n"})
+    assert {*learned(notes)} == {"notes/a.md"}
+    # The folder that is named is meant, and the other patterns hold.
+    tree(tmp_path, {"top/.afterwordignore": "in/\ndraft*\n"})
+    assert {*learned(notes)} == {"notes/a.md"}
+    tree(tmp_path, {"top/.afterwordignore": ""})
+    assert {*learned(notes)} == {"notes/a.md", "notes/draft.md"}
+
+
+def test_our_own_ignore_file_may_be_a_link(tmp_path: Path) -> None:
+    """As those make them who keep such files together."""
+    tree(tmp_path, {"notes/a.md": PROSE, "notes/b.md": f"{PROSE}\nb", "dots/ignore": "b.*\n"})
+    (tmp_path / "notes/.afterwordignore").symlink_to("../dots/ignore")
+    assert {*learned(tmp_path / "notes")} == {"notes/a.md"}
+
+
 def test_the_lines_of_secrets_are_known(tmp_path: Path) -> None:
     """Where each began, and what it looked like; the text has an empty line there."""
     (tmp_path / "a.md").write_text(

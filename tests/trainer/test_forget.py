@@ -319,7 +319,8 @@ def test_nothing_is_deleted_for_what_was_never_learned(
     (tmp_path / "b.md").touch()
     told = trainer("forget", str(tmp_path / "b.md"))
     assert (told.returncode, told.stderr) == (0, "")
-    assert "nothing of it is known to have been learned" in told.stdout
+    assert "no model is known to have learned it" in told.stdout
+    assert "trainer forget --undo" in told.stdout
     assert Forgotten.load(paths).holds(tmp_path / "b.md")
     assert models(paths) == ["base", "you-1*"]
     told = trainer("forget", str(tmp_path / "c.md"))
@@ -593,7 +594,7 @@ def test_what_was_broken_off_is_gone_on_with(
     forget.forget(notes / "day-3.md", paths)  # and its process is killed here
     assert ledger.read(paths).to_rebuild
     (told,) = records_of(trainer("forget", "--dry-run", "--json").stdout)
-    assert told == {"event": "would_rebuild", "roots": [str(notes)]}
+    assert told == {"event": "would_go_on", "tainted": [], "roots": [str(notes)]}
     done = trainer("forget")
     assert done.returncode == 0, done.stderr
     assert "was made without it" in done.stdout
@@ -604,6 +605,37 @@ def test_what_was_broken_off_is_gone_on_with(
     assert "too little is left" in trainer("forget").stdout
     assert forget.pending(paths) is None
     assert "too little left for a model" in trainer("history").stdout
+
+
+def test_what_was_not_deleted_yet_is_neither_used_nor_called_gone(
+    trainer: Trainer, paths: Paths
+) -> None:
+    """Somebody killed it while it waited for a training: it goes on without a path, too."""
+    publish(paths, "you-1", "/n/b.md")
+    publish(paths, "you-2", "/n/a.md")
+    with durable.locked(paths.runs / learn.LOCK):
+        killed = subprocess.Popen(
+            command("forget", "--yes", "/n/a.md"),
+            env=environment(paths.data.parent),
+            stdout=subprocess.DEVNULL,
+        )
+        give_up = time.monotonic() + TIMEOUT_S
+        while models(paths) != ["base", "you-1*", "you-2"]:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        killed.kill()
+        killed.wait()
+    assert "were not deleted yet" in forget.unfinished(paths)
+    for verb in (("use", "you-2"), ("rollback",)):
+        refused = trainer(*verb)
+        assert (refused.returncode, "trainer forget" in refused.stderr) == (1, True)
+    assert trainer("use", "base").returncode == 0
+    (told,) = records_of(trainer("forget", "--dry-run", "--json").stdout)
+    assert told == {"event": "would_go_on", "tainted": ["you-2"], "roots": []}
+    assert "you-2" in trainer("forget").stdout
+    assert models(paths) == ["base*", "you-1"]
+    assert forget.unfinished(paths) == ""
+    assert trainer("rollback").returncode == 0
 
 
 @pytest.mark.slow

@@ -964,6 +964,13 @@ def test_a_repository_that_begins_above_is_asked_at_once(
     reader.hear_texts({str(notes / "a.md"): "one\n", str(notes / "b.md"): "one\n"})
     (notes.parent / ".git").mkdir()
     reader.hear_texts({str(notes / "b.md"): "one\n"})
+    (notes / ".git").mkdir()  # the folder is a repository of its own by now
+    reader.hear_texts({str(notes / "a.md"): "one\n", str(notes / "b.md"): "one\n"})
+    (notes / ".git/info").mkdir()
+    (notes / ".git/info/exclude").write_text("b.md\n")
+    reader.hear_texts({str(notes / "a.md"): "one\n"})
+    shutil.rmtree(notes / ".git")
+    reader.hear_texts({str(notes / "b.md"): "one\n"})
 
 
 @pytest.mark.usefixtures("told_at_once")
@@ -1091,3 +1098,36 @@ def test_what_comes_into_being_while_it_is_watched_is_heard_of(
     assert str(tmp_path / "one") not in above
     tree(notes, {"a.md": "one\n"})
     reader.hear_texts({str(notes / "a.md"): "one\n"})
+
+
+def test_two_names_of_one_folder_may_part(tmp_path: Path, start: Start, memory: Memory) -> None:
+    """One of them is read, and both when one leads elsewhere; with the next look at anything."""
+    tree(tmp_path, {"one/a.md": "one\n", "two/b.md": "two\n"})
+    (tmp_path / "at").symlink_to("one")
+    one, at = tmp_path / "one", tmp_path / "at"
+    reader = start()
+    reader.look(one, at)
+    reader.hear_texts({str(one / "a.md"): "one\n"})
+    (tmp_path / "new").symlink_to("two")
+    (tmp_path / "new").rename(at)
+    (one / "a.md").write_text("more\n")
+    reader.hear_texts({str(one / "a.md"): "more\n", str(at / "b.md"): "two\n"})
+    at.unlink()
+    at.symlink_to("one")
+    reader.hear_texts({str(one / "a.md"): "more\n"})
+
+
+def test_why_nothing_is_learned_of_a_folder_is_told(
+    notes: Path, start: Start, memory: Memory
+) -> None:
+    """Else one looks for a mistake where there is none."""
+    tree(notes, {"a.md": "one\n"})
+    (notes.parent / ".nolearn").touch()
+    reader = start()
+    reader.look(notes)
+    folder = memory.folders[str(notes)]
+    assert (folder.mode, folder.files) == ("events", 0)
+    assert "a folder above holds .nolearn" in folder.detail
+    (notes.parent / ".nolearn").unlink()
+    reader.hear_texts({str(notes / "a.md"): "one\n"})
+    reader.hear_until(lambda: not memory.folders[str(notes)].detail)

@@ -235,11 +235,11 @@ def test_where_the_system_refuses_it_scans(
 ) -> None:
     """Whichever folder was the first to be refused, or the watcher itself; and says so, once.
 
-    Those above come first.
+    Those above come first, and the folder itself for what begins in it.
     """
     texts = fill(notes, 80)  # in four folders, beside the one above
     long_ago(notes)
-    few = Few(k + passes_above * len(notes.parents))
+    few = Few(k + passes_above * (1 + len(notes.parents)))
     reader = start(start_watcher=few.start)
     reader.look(notes)
 

@@ -36,7 +36,8 @@ def train(planned: Plan, text: Text, listener: Listener) -> tuple[Trained, Bundl
 
     Raises records.TrainingError, durable.StateError, bundle.BundleError.
     """
-    from afterword_trainer import checkpoint, network, training  # slow: they import TensorFlow
+    listener.on_wait("starting TensorFlow")
+    from afterword_trainer import checkpoint, network, training  # slow: they import it
 
     request, parent, prepared = planned.request, planned.parent, text.prepared
     n_cores = request.threads or machine.cores()

@@ -25,6 +25,7 @@ from afterword_trainer import (
     evaluation,
     experts,
     finding,
+    forget,
     ledger,
     measures,
     plan,
@@ -385,6 +386,10 @@ def history_command(options: argparse.Namespace, paths: Paths) -> int:
 def shelf_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer use`, `rollback`, `remove`, `export`, `import`: each says its undo."""
     shelf = Shelf(paths.models, paths.base)
+    if options.command in ("use", "rollback"):
+        tainted = forget.left(paths).tainted
+        if tainted and (options.command == "rollback" or options.model in tainted):
+            raise ShelfError("what was forgotten is not out of all models yet; trainer forget")
     match options.command:
         case "use":
             if any(e.is_current and e.id == options.model for e in shelf.entries()):

@@ -157,12 +157,15 @@ def top(root: str | os.PathLike[str], rules: Rules) -> Folder:
 def above(root: str | os.PathLike[str]) -> dict[str, frozenset[str]]:
     """The folders above one that the user names, and what in them decides on what is read of it.
 
+    And itself, for whether a repository begins there.
+
     For whoever wants to know when that changes. What is named need not be there.
     """
     path = Path(os.path.abspath(root))  # noqa: PTH100 - keeps links' names
     real = Path(os.path.realpath(path))
     deciding = frozenset((".git", ignore.GIT, ignore.OURS, ignore.OPT_OUT_FILE))
     found = dict.fromkeys(map(str, (*path.parents, *real.parents)), deciding)
+    found[str(path)] = frozenset((".git",))  # with one of its own, nothing above is its repository
     if repository := _repository((real, *real.parents)):
         for folder, name in pairwise((".git", "info", "exclude")):
             repository /= folder
@@ -277,7 +280,9 @@ def _told_by_listing(folder: Folder, names: Collection[str]) -> Folder:
     ignored = folder.ignored
     for kind in (ignore.GIT, ignore.OURS):
         if kind in names:
-            ignored = ignored.within(folder.real, kind, _lines(Path(folder.path, kind)))
+            file = Path(folder.path, kind)
+            lines = _lines(file if kind == ignore.GIT else _linked(file))
+            ignored = ignored.within(folder.real, kind, lines)
     return replace(
         folder,
         ignored=ignored,
@@ -405,26 +410,34 @@ def _suffix(path: str) -> str:
 
 
 def _ignored_above(root: Path) -> Ignore:
-    """The patterns that reach into `root` from its repository, or none if they exclude it.
+    """The patterns that reach into `root`: of git from its repository, ours from wherever they are.
 
-    A folder that the user names is meant, whatever its repository thinks of it.
+    A folder that the user names is meant, whatever git thinks of it, or of a folder on the way.
     """
     line = (root, *root.parents)
     repository = _repository(line)
-    if repository is None:
-        return Ignore()
-    ignored = Ignore().within(str(repository), ignore.GIT, _lines(repository / _EXCLUDE))
-    for inner, folder in reversed([*pairwise(line[: line.index(repository) + 1])]):
-        for kind in (ignore.GIT, ignore.OURS):
-            ignored = ignored.within(str(folder), kind, _lines(folder / kind))
-        if ignored.excludes(str(inner), is_folder=True):
-            return Ignore()
+    ignored = Ignore()
+    for inner, folder in [*reversed([*pairwise(line)]), (root, root)]:
+        if folder == repository:
+            ignored = ignored.within(str(folder), ignore.GIT, _lines(folder / _EXCLUDE))
+        if folder == root:  # its own ignore files come with its listing
+            break
+        if repository and folder.is_relative_to(repository):
+            ignored = ignored.within(str(folder), ignore.GIT, _lines(folder / ignore.GIT))
+        ignored = ignored.within(str(folder), ignore.OURS, _lines(_linked(folder / ignore.OURS)))
+        if ignored.excludes(str(inner), is_folder=True) == ignore.GIT:
+            ignored = ignored.without(ignore.GIT)
     return ignored
 
 
 def _repository(line: Iterable[Path]) -> Path | None:
     """The first of these folders that a repository begins in."""
     return next((folder for folder in line if os.path.lexists(folder / ".git")), None)
+
+
+def _linked(file: Path) -> Path:
+    """Where a link leads: ours may be kept elsewhere, with other dotfiles; git follows none."""
+    return Path(os.path.realpath(file))
 
 
 def _lines(file: Path) -> list[str]:

@@ -11,7 +11,7 @@ those of before files had numbers. Each step may be interrupted: the same comman
 cannot reach are backups, file-system snapshots, swap, and what editors keep.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,9 @@ from afterword_trainer import (
     ledger,
     measures,
     reading,
+    registry,
     remembering,
+    sealed,
 )
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.learn import Learned
@@ -65,27 +67,20 @@ class Traces:
 
 def traces(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
     """What would go if `path` were forgotten; changes nothing. Raises durable.StateError."""
-    shelf, registry = Shelf(paths.models, paths.base), Registry.load(paths)
-    rows = dict(registry.below(path))
-    ids = {row.id for row in rows.values()}
-    numbered = {row.id for row in registry.files.values()}
-    tainted: dict[str, str] = {}
-    successor = None
-    in_use = None
-    for entry in shelf.entries():
-        if entry.is_current:
-            in_use = entry.id
-        why = _why(shelf, entry.id, ids, numbered)
-        if why and not (spares_unknown and why == UNKNOWN):
-            tainted[entry.id] = why
-        else:
-            successor = entry.id  # the newest comes last
-    if in_use is not None and in_use not in tainted:
-        successor = in_use
-    recipe = _recipe(paths, in_use, shelf) if in_use in tainted else None
-    return Traces(
-        files=tuple(rows), tainted=tainted, in_use=in_use, successor=successor, recipe=recipe
-    )
+    rows = dict(Registry.load(paths).below(path))
+    return _traces(paths, rows, spares_unknown=spares_unknown)
+
+
+def left(paths: Paths) -> Traces:
+    """What is still to go of what was forgotten, as whoever was at it was ended early.
+
+    Changes nothing. Raises durable.StateError.
+    """
+    forgotten, known = Forgotten.load(paths), Registry.load(paths)
+    rows = {file: row for file, row in known.files.items() if forgotten.holds(file)}
+    if not rows:
+        return Traces(files=(), tainted={}, in_use=None, successor=None, recipe=None)
+    return _traces(paths, rows)
 
 
 def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
@@ -93,26 +88,34 @@ def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
 
     `spares_unknown` keeps models of which nobody knows what they have seen.
     Raises durable.StateError, in particular LockedError if a training does not end: the model in
-    use never saw the path by then, and the same call deletes the rest later.
+    use never saw the path by then, and the same call, or `finish`, deletes the rest later.
     """
     Forgotten.load(paths).add(path)
-    found = traces(path, paths, spares_unknown=spares_unknown)
-    ledger.add(
-        paths,
-        Entry(
-            what="forgotten",
-            when=ledger.now(),
-            model=found.successor,
-            settings={"files": len(found.files), "models": len(found.tainted)}
-            | ({"rebuild": found.recipe} if found.recipe else {}),
-        ),
+    return _forget(paths, lambda: traces(path, paths, spares_unknown=spares_unknown), path)
+
+
+def finish(paths: Paths) -> Traces | None:
+    """Take the rest out; what was found, or None if there was none. Raises as `forget`."""
+    if not left(paths).files:
+        return None
+    return _forget(paths, lambda: left(paths))
+
+
+def _forget(paths: Paths, look: Callable[[], Traces], *names: Path) -> Traces:
+    """Take out what `look` finds, and the rows of `names`."""
+    found = look()
+    entry = Entry(
+        what="forgotten",
+        when=ledger.now(),
+        model=found.successor,
+        settings={"files": len(found.files), "models": len(found.tainted)}
+        | ({"rebuild": found.recipe} if found.recipe else {}),
     )
+    ledger.add(paths, entry)
     shelf = Shelf(paths.models, paths.base)
     _retreat(shelf, found)
     with durable.locked(paths.runs / learn.LOCK, wait_s=TRAINING_ENDS_S):
-        later = traces(
-            path, paths, spares_unknown=spares_unknown
-        )  # what was published while we waited
+        later = look()  # what was published while we waited
         _retreat(shelf, later)
         for id in later.tainted:
             durable.retire(paths.reports / f"{id}.html")
@@ -124,10 +127,25 @@ def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
         durable.retire(remembering.path_of(paths))
         for damaged in durable.aside(paths.data):  # it may hold the text, and nobody can look
             durable.retire(damaged)
-        registry = Registry.load(paths)
-        registry.drop([*later.files, str(path.absolute())])
-        registry.save()
+        known = Registry.load(paths)  # last: by these rows `left` knows that it is not done
+        known.drop([*later.files, *(str(name.absolute()) for name in names)])
+        known.save()
     return found
+
+
+def unfinished(paths: Paths) -> str:
+    """What is still to be done of what was forgotten, for people; "" if nothing is.
+
+    Reads alone, and sets nothing aside. Raises durable.StateError if something is damaged.
+    """
+    durable.read_records(paths.data / ledger.NAME)
+    sealed.read(paths.data / registry.NAME, at_most=registry.AT_MOST)
+    forgotten = Forgotten.load(paths)
+    if any(map(forgotten.holds, Registry.load(paths).files)):
+        return "it is not read any more, but models that have seen it were not deleted yet"
+    if pending(paths):
+        return "it is out of every model; the one that had learned it was not made anew yet"
+    return ""
 
 
 def pending(paths: Paths) -> Request | None:
@@ -146,6 +164,32 @@ def rebuild(request: Request, paths: Paths, listener: Listener) -> Learned | Non
 
 
 # -- what goes, and what comes -----------------------------------------------------------------
+
+
+def _traces(
+    paths: Paths, rows: Mapping[str, registry.Row], *, spares_unknown: bool = False
+) -> Traces:
+    """What goes with the files of these rows."""
+    shelf = Shelf(paths.models, paths.base)
+    ids = {row.id for row in rows.values()}
+    numbered = {row.id for row in Registry.load(paths).files.values()}
+    tainted: dict[str, str] = {}
+    successor = None
+    in_use = None
+    for entry in shelf.entries():
+        if entry.is_current:
+            in_use = entry.id
+        why = _why(shelf, entry.id, ids, numbered)
+        if why and not (spares_unknown and why == UNKNOWN):
+            tainted[entry.id] = why
+        else:
+            successor = entry.id  # the newest comes last
+    if in_use is not None and in_use not in tainted:
+        successor = in_use
+    recipe = _recipe(paths, in_use, shelf) if in_use in tainted else None
+    return Traces(
+        files=tuple(rows), tainted=tainted, in_use=in_use, successor=successor, recipe=recipe
+    )
 
 
 def _why(shelf: Shelf, id: str, ids: set[str], numbered: set[str]) -> str | None:
@@ -197,15 +241,15 @@ def _is_made(entry: Entry) -> bool:
 
 def _request(recipe: Mapping[str, Any], paths: Paths) -> Request | None:
     """None if no folder is left."""
-    registry, forgotten = Registry.load(paths), Forgotten.load(paths)
-    roots = [Path(root) for root in registry.roots_of(recipe["roots"])]
+    known, forgotten = Registry.load(paths), Forgotten.load(paths)
+    roots = [Path(root) for root in known.roots_of(recipe["roots"])]
     roots = [root for root in roots if not forgotten.holds(root)]
     if not roots:
         return None
     cell, layers, units = recipe.get("shape") or (None, None, None)
     return Request(
         roots=roots,
-        rules=_rules(recipe, tuple(registry.ignore)),
+        rules=_rules(recipe, tuple(known.ignore)),
         work="rebuilt",
         # By passes, on one thread and in a fixed precision: the same text gives the same weights.
         epochs=recipe.get("epochs") or PASSES,

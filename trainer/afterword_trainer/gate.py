@@ -58,6 +58,11 @@ class Sizes:
     keystroke_characters: int = 8_000  # 1 ms each
     base_characters: int = 10_000  # 0.05 ms each, since the network alone is asked
 
+    @property
+    def characters(self) -> int:
+        """All that is measured of one model, at most."""
+        return self.bits_characters + self.keystroke_characters + self.base_characters
+
     @classmethod
     def within(cls, budget_s: float, step_s: float) -> "Sizes":
         """As much as `budget_s` seconds allow when a step of the mix takes `step_s`.

@@ -36,6 +36,10 @@ class Ignore:
         spec = GitIgnoreSpec.from_lines(patterns)
         return Ignore((*self._layers, (kind, folder.rstrip("/") + "/", spec)))
 
+    def without(self, kind: str) -> "Ignore":
+        """The same without the files of one kind."""
+        return Ignore(tuple(layer for layer in self._layers if layer[0] != kind))
+
     def excludes(self, path: str, *, is_folder: bool) -> str | None:
         """The kind of ignore file that excludes `path`, an absolute one; None if none does.
 

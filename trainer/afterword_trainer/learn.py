@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from afterword_trainer.shelf import Shelf
 LEAST_FREE_BYTES = 500_000_000
 TEXT = "text"  # in the folder of runs: what is learned
 LOCK = "lock"  # likewise: held by whoever trains
+CHARACTERS_TOLD = 200  # that are measured from one word of how far it is to the next: 0.2 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,19 +322,15 @@ def _compared(
     if (left_s := planned.clock.left_s()) is not None:
         sizes = gate.Sizes.within(0.4 * left_s, evaluation.step_seconds(mix.make()))
 
-    def tick() -> None:
-        if listener.interrupted():
-            raise _StoppedError
-
     with suppress(_StoppedError):
-        listener.on_score("the model in use", 0.0)
+        telling = _telling("the model in use", sizes.characters, listener)
         theirs = experts.of_bundle(incumbent, known)[0]
-        before = gate.measure(incumbent, theirs, test, base_test, sizes, tick)
-        listener.on_score("the new model", 0.0)
-        after = gate.measure(bundle, mix, test, base_test, sizes, tick)
+        before = gate.measure(incumbent, theirs, test, base_test, sizes, telling)
+        telling = _telling("the new model", sizes.characters, listener)
+        after = gate.measure(bundle, mix, test, base_test, sizes, telling)
         base_bits = None
         if own := _base(planned):
-            base_bits = gate.network_bits(own, base_test, sizes.base_characters, tick)
+            base_bits = gate.network_bits(own, base_test, sizes.base_characters, telling)
         return gate.judge(
             after,
             before,
@@ -342,6 +340,21 @@ def _compared(
             remembered=bool(known),
         )
     return None
+
+
+def _telling(name: str, n_characters: int, listener: Listener) -> gate.Tick:
+    """What is called at each character that is measured, tells how far that is, and may end it."""
+    listener.on_score(name, 0.0)
+    ticks = count(1)
+
+    def tick() -> None:
+        if listener.interrupted():
+            raise _StoppedError
+        n = next(ticks)
+        if n % CHARACTERS_TOLD == 0:
+            listener.on_score(name, min(n / n_characters, 1.0))
+
+    return tick
 
 
 def _is_remembered(planned: Plan) -> bool:

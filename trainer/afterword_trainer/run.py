@@ -29,6 +29,7 @@ class Listener:
     show: Callable[[records.Record], None]
     interrupted: Callable[[], bool] = lambda: False
     on_read: Callable[[int, int], None] = lambda files, characters: None
+    on_wait: Callable[[str], None] = lambda what: None  # what takes seconds now
     on_score: evaluation.Progress = lambda name, share: None
     on_deleted: Callable[[str], None] = lambda id: None
 

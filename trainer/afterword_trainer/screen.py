@@ -57,6 +57,7 @@ def listening(*, as_json: bool) -> Iterator[Listener]:
             show=show,
             interrupted=interrupted,
             on_read=reading(say),
+            on_wait=say,
             on_score=lambda name, share: say(f"scoring: {name} {share:.0%}"),
         )
 
@@ -65,16 +66,18 @@ def listening(*, as_json: bool) -> Iterator[Listener]:
 def status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     """A line on the terminal that says what goes on, and leaves nothing behind."""
     live = not quiet and sys.stderr.isatty() and "AFTERWORD_NO_PROGRESS" not in os.environ
-    last, shown = 0.0, False
+    last, shown = 0.0, ""
 
     def say(text: str) -> None:
         nonlocal last, shown
         now = time.monotonic()
-        if not live or (text and now - last < 0.2) or (not text and not shown):
+        # Of one thing it is told now and then how far it is; another is told at once.
+        is_same = text.partition(":")[0] == shown.partition(":")[0]
+        if not live or (text and is_same and now - last < 0.2) or (not text and not shown):
             return
         sys.stderr.write(f"\r\x1b[2K{text[:100]}")
         sys.stderr.flush()
-        last, shown = now, bool(text)
+        last, shown = now, text
 
     try:
         yield say

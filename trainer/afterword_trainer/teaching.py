@@ -191,27 +191,36 @@ def forget_command(options: argparse.Namespace, paths: Paths) -> int:
         spared = sorted(suspects - found.tainted.keys())
         print(json.dumps({"event": "forgotten", **asdict(found), "spared": spared}), flush=True)
     elif not found.tainted:
-        print(f"it is not read from now on; {found.in_use or 'no model'} stays in use")
+        print(f"not read from now on, nor remembered; {found.in_use or 'no model'} stays in use")
     else:
         print(f"\nforgotten, and not read again; {found.successor or 'no model'} is in use")
 
     # 2) the weights, without it
     request = forget.pending(paths)
-    return _rebuilt(request, paths, old, wanted, why_none, options) if request else 0
+    code = _rebuilt(request, paths, old, wanted, why_none, options) if request else 0
+    if not options.json:
+        name = view.visible(shlex.quote(str(options.path)))
+        screen.print_hints(f"trainer forget --undo {name}    (let it be read again)")
+    return code
 
 
 def _go_on_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer forget` without a path."""
+    found = forget.left(paths) if options.dry_run else forget.finish(paths)
     request = forget.pending(paths)
-    if request is None:
+    if request is None and not (found and found.files):
         raise arguments.UsageError("nothing was broken off; name what to forget")
-    if options.dry_run:
-        roots = [*map(str, request.roots)]
-        if options.json:
-            print(json.dumps({"event": "would_rebuild", "roots": roots}))
-        else:
-            folders = view.visible(" ".join(map(shlex.quote, roots)))
-            print(f"the weights would be made anew without what was forgotten, from {folders}")
+    tainted = [*found.tainted] if found else []
+    roots = [*map(str, request.roots)] if request else []
+    if options.dry_run and options.json:
+        print(json.dumps({"event": "would_go_on", "tainted": tainted, "roots": roots}))
+    elif not options.json and tainted:
+        goes = "would be" if options.dry_run else "is"
+        print(f"what has seen it {goes} deleted: {', '.join(tainted)}")
+    if options.dry_run and not options.json and roots:
+        folders = view.visible(" ".join(map(shlex.quote, roots)))
+        print(f"the weights would be made anew without what was forgotten, from {folders}")
+    if request is None or options.dry_run:
         return 0
     return _rebuilt(request, paths, None, [], "", options)
 
@@ -289,7 +298,7 @@ def _print_traces(path: Path, found: forget.Traces, *, is_forgotten: bool) -> No
     elif is_forgotten:
         print(f"{name}: it is forgotten already")
     else:
-        print(f"{name}: nothing of it is known to have been learned")
+        print(f"{name}: no model is known to have learned it")
     for model, why in found.tainted.items():
         goes = f"goes: {why}" if found.files else f"stays unless you say so: {why}"
         print(f"  {model} {goes}")

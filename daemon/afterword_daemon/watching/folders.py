@@ -22,7 +22,7 @@ from afterword_trainer import finding
 from afterword_trainer.finding import Found, Listing, Rules
 from afterword_trainer.forgotten import Forgotten
 from afterword_trainer.paths import Paths
-from afterword_trainer.skips import Skipped
+from afterword_trainer.skips import REASONS, Skipped
 
 from afterword_daemon.watching import places, watcher
 from afterword_daemon.watching.hints import Hints
@@ -85,6 +85,7 @@ class Folders:
         self._known: dict[str, finding.Folder] = {}  # as the listing of the folder above had them
         self._skipped: dict[str, int] = {}  # in each of those
         self._large: dict[str, finding.Folder] = {}  # as their own last full listing had them
+        self._named: tuple[str, ...] = ()
         self.roots: list[Root] = []
         self.rules = Rules()
 
@@ -92,17 +93,23 @@ class Folders:
 
     def name(self, folders: Iterable[str], rules: Rules, index: Index) -> None:
         """From now on it is these; of others nothing is known any more."""
-        real: dict[object, str] = {}
-        for folder in folders:
-            path = os.path.abspath(folder)  # noqa: PTH100 - keeps links' names
-            real.setdefault(_place(path), path)
-        before = {root.path for root in self.roots}
-        # Of two that lie in each other the inner one comes first, so that its files are its own.
-        self.roots = [Root(path) for path in sorted(real.values(), key=len, reverse=True)]
+        self._named = tuple(os.path.abspath(folder) for folder in folders)  # noqa: PTH100
         self.rules = rules
-        for path in {*before, *index.roots()} - set(real.values()):
+        before = {root.path for root in self.roots}
+        self.roots = [Root(path) for path in _apart(self._named)]
+        for path in {*before, *index.roots()} - {root.path for root in self.roots}:
             self._drop(path, index)
             self._leave_way(path)
+
+    def name_again(self, index: Index) -> bool:
+        """The same, if two names lead to one folder that did not before, or no longer do.
+
+        Whether it is so; then all have to be scanned.
+        """
+        is_other = [root.path for root in self.roots] != _apart(self._named)
+        if is_other:
+            self.name(self._named, self.rules, index)
+        return is_other
 
     def close(self) -> None:
         """Watch nothing."""
@@ -230,7 +237,7 @@ class Folders:
             return []
         if folder.named:
             root.identity = listing.identity
-            _be(root, "events", "")
+            _be(root, "events", _why_nothing(listing.refused))
         self._known[folder.path] = folder
         above = None if folder.named else os.path.dirname(folder.path)  # noqa: PTH120
         number = index.put_folder(folder.path, above, listing.identity)
@@ -476,6 +483,25 @@ def _before(
         return index.rows(known.id), index.inner_folders(known.id)
     inner = [path for path in index.inner_folders(known.id) if _name(path) in part]
     return index.rows(known.id, [*map(os.fsencode, part)]), inner
+
+
+def _apart(folders: Iterable[str]) -> list[str]:
+    """One name for each folder; of two that lie in each other the inner one comes first.
+
+    So that its files are its own.
+    """
+    real: dict[object, str] = {}
+    for folder in folders:
+        real.setdefault(_place(folder), folder)
+    return sorted(real.values(), key=len, reverse=True)
+
+
+def _why_nothing(refused: Skipped | None) -> str:
+    """Why nothing is learned of a folder that the user named, a sentence; "" if something is."""
+    if refused is None:
+        return ""
+    why = refused.detail or REASONS[refused.reason]
+    return f"nothing in it is learned: {why}; to see what is: trainer corpus FOLDER --skipped"
 
 
 def _is_away(listing: Listing, identity: tuple[int, int], before: Collection[str]) -> bool:

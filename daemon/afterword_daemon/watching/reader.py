@@ -246,6 +246,8 @@ class Reader:
         assert self._index
         assert self._look
         index, begun = self._index, self._clock()
+        if self._folders.name_again(index):
+            roots = self._folders.roots
         for root in roots:
             self._folders.scan(root, index, forgotten)
         self._folders.look(hinted, index, forgotten)
