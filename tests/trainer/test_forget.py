@@ -10,6 +10,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,19 @@ def test_models_that_saw_it_go_and_the_newest_that_did_not_serves(paths: Paths) 
     assert [path.name for path in paths.reports.iterdir()] == ["you-3.html"]
     assert Forgotten.load(paths).holds("/n/b.md")
     assert list(Registry.load(paths).files) == ["/n/a.md"]
+
+
+def test_a_model_that_the_gate_refused_serves_only_if_there_is_no_other(paths: Paths) -> None:
+    """It lies on the shelf because a person asked for it."""
+    publish(paths, "you-1", "/n/a.md")
+    publish(paths, "you-2", "/n/b.md")
+    shelf = Shelf(paths.models, paths.base)
+    refused = bases.bundle(
+        "you-3", documents=[document("d" * 16, id=Registry.load(paths).files["/n/a.md"].id)]
+    )
+    verdict = {"verdict": {"accepted": False, "sentence": "no better"}}
+    shelf.publish(replace(refused, provenance={**refused.provenance, **verdict}))
+    assert forget.traces(Path("/n/b.md"), paths).successor == "you-1"
 
 
 def test_a_folder_goes_with_all_that_is_in_it(paths: Paths) -> None:

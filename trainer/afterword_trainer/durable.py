@@ -384,7 +384,9 @@ def require_space(folder: Path, n_bytes: int) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def locked(
+    path: Path, *, wait_s: float = 0.0, remedy: str = "wait until it has finished, or stop it"
+) -> Iterator[None]:
     """Hold the lock file `path` while the block runs; the kernel lets go if the process dies.
 
     Raises LockedError, which names the holder, if it is not free within `wait_s` seconds. Not
@@ -397,9 +399,7 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise LockedError(
-            f"{path}: {_holder(note)} is at work here; wait until it has finished, or stop it"
-        ) from None
+        raise LockedError(f"{path}: {_holder(note)} is at work here; {remedy}") from None
     except OSError as error:
         raise _explanation(path, error) from error
     try:

@@ -41,6 +41,7 @@ from afterword_trainer.paths import Paths
 from afterword_trainer.plan import Request
 from afterword_trainer.registry import Registry
 from afterword_trainer.run import Listener
+from afterword_trainer.shelf import Entry as OnShelf
 from afterword_trainer.shelf import Shelf, ShelfError
 from afterword_trainer.stream import Document, TooLittleError
 
@@ -182,7 +183,7 @@ def _traces(
         why = _why(shelf, entry.id, ids, numbered)
         if why and not (spares_unknown and why == UNKNOWN):
             tainted[entry.id] = why
-        else:
+        elif successor is None or not _was_rejected(entry):
             successor = entry.id  # the newest comes last
     if in_use is not None and in_use not in tainted:
         successor = in_use
@@ -203,6 +204,12 @@ def _why(shelf: Shelf, id: str, ids: set[str], numbered: set[str]) -> str | None
     if lineage is None or lineage - numbered:
         return UNKNOWN
     return "it has seen it" if lineage & ids else None
+
+
+def _was_rejected(entry: OnShelf) -> bool:
+    """Whether the gate found it no better than what was in use; it is on the shelf all the same."""
+    verdict = entry.provenance.get("verdict")
+    return isinstance(verdict, dict) and verdict.get("accepted") is False
 
 
 def _retreat(shelf: Shelf, found: Traces) -> None:

@@ -49,6 +49,7 @@ from afterword_trainer.shelf import Shelf
 LEAST_FREE_BYTES = 500_000_000
 TEXT = "text"  # in the folder of runs: what is learned
 LOCK = "lock"  # likewise: held by whoever trains
+BUSY = "wait until it has finished, or stop it (if it is the daemon's training: afterword pause)"
 CHARACTERS_TOLD = 200  # that are measured from one word of how far it is to the next: 0.2 s
 
 
@@ -216,7 +217,7 @@ class ForgottenMeanwhileError(LearnError):
 def _at_work(planned: Plan, listener: Listener) -> Iterator[tuple[Source, Listener]]:
     """Alone at work, with room for it; ends when what is forgotten changes meanwhile."""
     paths = planned.paths
-    with durable.locked(paths.runs / LOCK):
+    with durable.locked(paths.runs / LOCK, remedy=BUSY):
         durable.retire(paths.runs / TEXT)
         make_room(paths.runs, LEAST_FREE_BYTES)
         if planned.request.work != "learned":  # who says that again goes on from its checkpoint
