@@ -596,10 +596,10 @@ class Server:
 
     def _refresh(self) -> None:
         """Take up what was changed on disk: settings, the model in use, what is to be forgotten."""
+        self._let_go()  # at every key: what is forgotten is in no answer from then on
         if time.monotonic() < self._next_refresh:
             return
         self._next_refresh = time.monotonic() + REFRESH_S
-        self._let_go()
         if self._current.is_outdated:
             self._keep_task(self._reload())
 
