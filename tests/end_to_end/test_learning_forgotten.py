@@ -55,15 +55,12 @@ def test_what_is_forgotten_is_gone_before_the_next_answer(paths: Paths, notes: P
     watch(paths, notes)
     secret = notes / f"about {CANARY}"
     # It looks when it is asked something, and not before.
-    looks = {"server__LOOK_S": 1e6, "keeping__FORGET_S": 0.05}
+    looks = {"server__REFRESH_S": 1e6, "server__LOOK_S": 1e6, "keeping__FORGET_S": 0.05}
     with connect(paths, *quick(**looks)) as connection:
         assert soon_knows(connection, RIVER)
         assert eventually(lambda: any(files_with(paths)))
-        for _ in range(3):
-            assert trainer(paths, "forget", "--undo", str(secret)).returncode in (0, 1)
-            assert soon_knows(connection, RIVER)
-            assert trainer(paths, "forget", str(secret), "--yes").returncode == 0
-            assert not knows(connection, RIVER)
+        assert trainer(paths, "forget", str(secret), "--yes").returncode == 0
+        assert not knows(connection, RIVER)
         assert knows(connection, BRIDGE)
 
         (secret / "diary.md").write_text(text_of(RIVER))
