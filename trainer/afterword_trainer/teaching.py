@@ -206,23 +206,35 @@ def forget_command(options: argparse.Namespace, paths: Paths) -> int:
 
 def _go_on_command(options: argparse.Namespace, paths: Paths) -> int:
     """`trainer forget` without a path."""
-    found = forget.left(paths) if options.dry_run else forget.finish(paths)
-    request = forget.pending(paths)
-    if request is None and not (found and found.files):
-        raise arguments.UsageError("nothing was broken off; name what to forget")
-    tainted = [*found.tainted] if found else []
+    if options.dry_run:
+        return _would_go_on(options, paths)
+    found, request = forget.finish(paths), forget.pending(paths)
+    if found is None and request is None:
+        raise arguments.UsageError(_NOTHING_BROKEN_OFF)
+    if found and options.json:
+        print(json.dumps({"event": "forgotten", **asdict(found)}), flush=True)
+    elif found:
+        print(f"what has seen it is deleted: {', '.join(found.tainted) or 'no model had'}")
+    return _rebuilt(request, paths, None, [], "", options) if request else 0
+
+
+def _would_go_on(options: argparse.Namespace, paths: Paths) -> int:
+    tainted, request = [*forget.left(paths).tainted], forget.pending(paths)
     roots = [*map(str, request.roots)] if request else []
-    if options.dry_run and options.json:
+    if not (tainted or roots):
+        raise arguments.UsageError(_NOTHING_BROKEN_OFF)
+    if options.json:
         print(json.dumps({"event": "would_go_on", "tainted": tainted, "roots": roots}))
-    elif not options.json and tainted:
-        goes = "would be" if options.dry_run else "is"
-        print(f"what has seen it {goes} deleted: {', '.join(tainted)}")
-    if options.dry_run and not options.json and roots:
+        return 0
+    if tainted:
+        print(f"what has seen it would be deleted: {', '.join(tainted)}")
+    if roots:
         folders = view.visible(" ".join(map(shlex.quote, roots)))
         print(f"the weights would be made anew without what was forgotten, from {folders}")
-    if request is None or options.dry_run:
-        return 0
-    return _rebuilt(request, paths, None, [], "", options)
+    return 0
+
+
+_NOTHING_BROKEN_OFF = "nothing was broken off; name what to forget"
 
 
 def _undo_command(options: argparse.Namespace, paths: Paths) -> int:

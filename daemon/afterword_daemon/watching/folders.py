@@ -11,6 +11,7 @@ import errno
 import math
 import os
 import random
+import shlex
 import time
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -237,7 +238,7 @@ class Folders:
             return []
         if folder.named:
             root.identity = listing.identity
-            _be(root, "events", _why_nothing(listing.refused))
+            _be(root, "events", _why_nothing(folder.path, listing.refused))
         self._known[folder.path] = folder
         above = None if folder.named else os.path.dirname(folder.path)  # noqa: PTH120
         number = index.put_folder(folder.path, above, listing.identity)
@@ -496,12 +497,12 @@ def _apart(folders: Iterable[str]) -> list[str]:
     return sorted(real.values(), key=len, reverse=True)
 
 
-def _why_nothing(refused: Skipped | None) -> str:
+def _why_nothing(path: str, refused: Skipped | None) -> str:
     """Why nothing is learned of a folder that the user named, a sentence; "" if something is."""
     if refused is None:
         return ""
     why = refused.detail or REASONS[refused.reason]
-    return f"nothing in it is learned: {why}; to see what is: trainer corpus FOLDER --skipped"
+    return f"nothing in it is learned: {why}; trainer corpus {shlex.quote(path)} --skipped"
 
 
 def _is_away(listing: Listing, identity: tuple[int, int], before: Collection[str]) -> bool:
