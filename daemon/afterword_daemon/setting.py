@@ -36,9 +36,12 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
         )
     if options.action != "list" and not options.folders:
         raise UsageError(f"which folder? afterword watch {options.action} FOLDER")
+    if "" in options.folders:
+        raise UsageError("a folder's name is empty; afterword watch add FOLDER")
     asked = [config.whole_path(Path(folder).expanduser()) for folder in options.folders]
     add, remove = (asked if options.action == verb else () for verb in ("add", "remove"))
     try:
+        before = config.watched(paths)
         now = config.watched(paths, add=add, remove=remove)
     except (config.ConfigError, config.WatchError) as error:
         raise UsageError(str(error)) from error
@@ -51,7 +54,8 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
     is_running = status is not None
     for line in view.watched(folders, is_paused=pause.holds(paths), is_running=is_running):
         view.put(line)
-    named = " ".join(shlex.quote(str(folder)) for folder in asked if folder in {*now, *remove})
+    changed = [folder for folder in dict.fromkeys(asked) if (folder in before) != (folder in now)]
+    named = " ".join(shlex.quote(str(folder)) for folder in changed)
     if options.action == "add":
         for folder in {*asked}.difference(now):
             name = next(one for one in now if one.resolve() == folder.resolve())
@@ -60,7 +64,7 @@ def watch_command(options: argparse.Namespace, paths: Paths) -> int:
             view.put(view.hints(f"afterword watch remove {named}    (undo)"))
     elif options.action == "remove":
         undo = f"afterword watch add {named}    (undo)"
-        forget = f"trainer forget {named if len(asked) == 1 else 'FOLDER'}"
+        forget = f"trainer forget {named if len(changed) == 1 else 'FOLDER'}"
         view.put(view.hints(undo, f"{forget}    (the model is to know nothing of it either)"))
     elif status is None:
         view.put(view.NOT_RUNNING)

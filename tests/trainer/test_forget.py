@@ -652,6 +652,21 @@ def test_what_was_not_deleted_yet_is_neither_used_nor_called_gone(
     assert trainer("rollback").returncode == 0
 
 
+def test_a_training_that_was_killed_is_no_forgetting_that_was(
+    trainer: Trainer, paths: Paths
+) -> None:
+    """It has numbered the file that it was to learn again; nothing goes that has not seen it."""
+    publish(paths, "you-1", "/n/a.md", numbered=False)  # from elsewhere: nobody knows
+    Forgotten.load(paths).add("/n/b.md")
+    registry = Registry.load(paths)
+    registry.file("/n/b.md")
+    registry.save()
+    assert forget.unfinished(paths) == ""
+    assert "nothing was broken off" in trainer("forget").stderr
+    assert trainer("rollback").returncode == 0
+    assert models(paths) == ["base*", "you-1"]
+
+
 @pytest.mark.slow
 def test_who_forgets_beside_another_is_told_who_ends_it(
     trainer: Trainer, paths: Paths, tmp_path: Path

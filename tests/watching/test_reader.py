@@ -1101,7 +1101,7 @@ def test_what_comes_into_being_while_it_is_watched_is_heard_of(
 
 
 def test_two_names_of_one_folder_may_part(tmp_path: Path, start: Start, memory: Memory) -> None:
-    """One of them is read, and both when one leads elsewhere; with the next look at anything."""
+    """One of them is read, and both when one leads elsewhere; it is said which is which."""
     tree(tmp_path, {"one/a.md": "one\n", "two/b.md": "two\n"})
     (tmp_path / "at").symlink_to("one")
     one, at = tmp_path / "one", tmp_path / "at"
@@ -1109,12 +1109,32 @@ def test_two_names_of_one_folder_may_part(tmp_path: Path, start: Start, memory: 
     reader.look(one, at)
     reader.hear_texts({str(one / "a.md"): "one\n"})
     (tmp_path / "new").symlink_to("two")
+    assert f"the same folder as {one}" in memory.folders[str(at)].detail
     (tmp_path / "new").rename(at)
-    (one / "a.md").write_text("more\n")
-    reader.hear_texts({str(one / "a.md"): "more\n", str(at / "b.md"): "two\n"})
-    at.unlink()
-    at.symlink_to("one")
-    reader.hear_texts({str(one / "a.md"): "more\n"})
+    reader.hear_texts({str(one / "a.md"): "one\n", str(at / "b.md"): "two\n"})
+    reader.hear_until(lambda: memory.folders[str(at)].files == 1)
+    assert not memory.folders[str(at)].detail
+    (tmp_path / "new").symlink_to("one")
+    (tmp_path / "new").rename(at)
+    reader.hear_texts({str(one / "a.md"): "one\n"})
+    reader.hear_until(lambda: memory.folders[str(at)].files == 0)
+
+
+@pytest.mark.usefixtures("told_at_once")
+def test_a_linked_ignore_file_is_followed(tmp_path: Path, start: Start, memory: Memory) -> None:
+    """Where it lies, in the folder and above it."""
+    notes = tmp_path / "top/notes"
+    tree(notes, {"a.md": "one\n", "b.md": "one\n"})
+    tree(tmp_path, {"dots/here": "", "dots/above": ""})
+    (notes / ".afterwordignore").symlink_to("../../dots/here")
+    (notes.parent / ".afterwordignore").symlink_to(tmp_path / "dots/above")
+    reader = start()
+    reader.look(notes)
+    reader.hear_texts({str(notes / "a.md"): "one\n", str(notes / "b.md"): "one\n"})
+    (tmp_path / "dots/here").write_text("a.md\n")
+    reader.hear_texts({str(notes / "b.md"): "one\n"})
+    (tmp_path / "dots/above").write_text("b.md\n")
+    reader.hear_texts({})
 
 
 def test_why_nothing_is_learned_of_a_folder_is_told(

@@ -166,9 +166,14 @@ def above(root: str | os.PathLike[str]) -> dict[str, frozenset[str]]:
     deciding = frozenset((".git", ignore.GIT, ignore.OURS, ignore.OPT_OUT_FILE))
     found = dict.fromkeys(map(str, (*path.parents, *real.parents)), deciding)
     found[str(path)] = frozenset((".git",))  # with one of its own, nothing above is its repository
+    for folder in {path, *path.parents, *real.parents}:
+        file = folder / ignore.OURS
+        if file.is_symlink():
+            there, called = os.path.split(os.path.realpath(file))
+            found[there] = found.get(there, frozenset()) | {called}
     if repository := _repository((real, *real.parents)):
-        for folder, name in pairwise((".git", "info", "exclude")):
-            repository /= folder
+        for inner, name in pairwise((".git", "info", "exclude")):
+            repository /= inner
             found[str(repository)] = frozenset((name,))
     return found
 

@@ -11,7 +11,7 @@ those of before files had numbers. Each step may be interrupted: the same comman
 cannot reach are backups, file-system snapshots, swap, and what editors keep.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ from afterword_trainer.shelf import Shelf, ShelfError
 from afterword_trainer.stream import Document, TooLittleError
 
 TRAINING_ENDS_S = 60.0  # who trains sees after each step that something was forgotten
-UNKNOWN = "nobody knows what it has seen"
+SEEN, UNKNOWN, UNREADABLE = "it has seen it", "nobody knows what it has seen", "it cannot be read"
 PASSES = 2.0  # of a rebuild, if the ledger does not say how many there were
 
 
@@ -69,19 +69,20 @@ class Traces:
 def traces(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
     """What would go if `path` were forgotten; changes nothing. Raises durable.StateError."""
     rows = dict(Registry.load(paths).below(path))
-    return _traces(paths, rows, spares_unknown=spares_unknown)
+    return _traces(paths, rows, spared=(UNKNOWN,) if spares_unknown else ())
 
 
 def left(paths: Paths) -> Traces:
     """What is still to go of what was forgotten, as whoever was at it was ended early.
 
-    Changes nothing. Raises durable.StateError.
+    Only models that have seen it for certain: nobody is asked, and a training of it that was killed
+    leaves rows like these. Changes nothing. Raises durable.StateError.
     """
     forgotten, known = Forgotten.load(paths), Registry.load(paths)
     rows = {file: row for file, row in known.files.items() if forgotten.holds(file)}
     if not rows:
         return Traces(files=(), tainted={}, in_use=None, successor=None, recipe=None)
-    return _traces(paths, rows)
+    return _traces(paths, rows, spared=(UNKNOWN, UNREADABLE))
 
 
 def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
@@ -97,7 +98,7 @@ def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
 
 def finish(paths: Paths) -> Traces | None:
     """Take the rest out; what was found, or None if there was none. Raises as `forget`."""
-    if not left(paths).files:
+    if not left(paths).tainted:
         return None
     return _forget(paths, lambda: left(paths))
 
@@ -141,8 +142,7 @@ def unfinished(paths: Paths) -> str:
     """
     durable.read_records(paths.data / ledger.NAME)
     sealed.read(paths.data / registry.NAME, at_most=registry.AT_MOST)
-    forgotten = Forgotten.load(paths)
-    if any(map(forgotten.holds, Registry.load(paths).files)):
+    if left(paths).tainted:
         return "it is not read any more, but models that have seen it were not deleted yet"
     if pending(paths):
         return "it is out of every model; the one that had learned it was not made anew yet"
@@ -167,10 +167,8 @@ def rebuild(request: Request, paths: Paths, listener: Listener) -> Learned | Non
 # -- what goes, and what comes -----------------------------------------------------------------
 
 
-def _traces(
-    paths: Paths, rows: Mapping[str, registry.Row], *, spares_unknown: bool = False
-) -> Traces:
-    """What goes with the files of these rows."""
+def _traces(paths: Paths, rows: Mapping[str, registry.Row], *, spared: Collection[str]) -> Traces:
+    """What goes with the files of these rows, save for reasons that are `spared`."""
     shelf = Shelf(paths.models, paths.base)
     ids = {row.id for row in rows.values()}
     numbered = {row.id for row in Registry.load(paths).files.values()}
@@ -181,7 +179,7 @@ def _traces(
         if entry.is_current:
             in_use = entry.id
         why = _why(shelf, entry.id, ids, numbered)
-        if why and not (spares_unknown and why == UNKNOWN):
+        if why and why not in spared:
             tainted[entry.id] = why
         elif successor is None or not _was_rejected(entry):
             successor = entry.id  # the newest comes last
@@ -200,10 +198,10 @@ def _why(shelf: Shelf, id: str, ids: set[str], numbered: set[str]) -> str | None
     try:
         lineage = shelf.load(id).lineage()
     except (BundleError, ShelfError):  # the latter for one that was set aside
-        return "it cannot be read"
-    if lineage is None or lineage - numbered:
-        return UNKNOWN
-    return "it has seen it" if lineage & ids else None
+        return UNREADABLE
+    if lineage and lineage & ids:
+        return SEEN
+    return UNKNOWN if lineage is None or lineage - numbered else None
 
 
 def _was_rejected(entry: OnShelf) -> bool:

@@ -214,7 +214,7 @@ def _go_on_command(options: argparse.Namespace, paths: Paths) -> int:
     if found and options.json:
         print(json.dumps({"event": "forgotten", **asdict(found)}), flush=True)
     elif found:
-        print(f"what has seen it is deleted: {', '.join(found.tainted) or 'no model had'}")
+        print(f"what has seen it is deleted: {', '.join(found.tainted)}")
     return _rebuilt(request, paths, None, [], "", options) if request else 0
 
 

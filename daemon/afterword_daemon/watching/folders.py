@@ -395,13 +395,24 @@ class Folders:
             self._leave_way(root.path)
         before: Mapping[str, frozenset[str]] = {}
         # It may change until it is watched: so it is asked again until it is the same.
-        while not root.unwatched and (way := _way(root.path)) != before:
+        while not root.unwatched and (way := _way(*self._names_of(root))) != before:
             self._check()
             left, self._ways[root.path] = self._ways.get(root.path, {}), way
             for folder, names in way.items():  # outer ones first: they tell of inner ones to come
                 self._watch(folder, root, names)
             self._leave(left)  # last: a folder whose names have changed is watched all the time
             before = way
+
+    def _names_of(self, root: Root) -> list[str]:
+        """All that the user calls it; of those that the others are, nothing else is known."""
+        place = _place(root.path)
+        return [path for path in self._named if path == root.path or _place(path) == place]
+
+    def twins(self) -> dict[str, Root]:
+        """Names that lead to a folder that is watched by another one."""
+        return {
+            path: root for root in self.roots for path in self._names_of(root) if path != root.path
+        }
 
     def _leave_way(self, path: str) -> None:
         self._leave(self._ways.pop(path, {}))
@@ -466,11 +477,12 @@ class _Sight:
     due: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
-def _way(path: str) -> dict[str, frozenset[str]]:
+def _way(*paths: str) -> dict[str, frozenset[str]]:
     """The folders above a root, from the outermost on, and the names in each that matter."""
-    found = dict(places.way(path))
-    for folder, names in finding.above(path).items():
-        found[folder] = found.get(folder, frozenset()) | names
+    found: dict[str, frozenset[str]] = {}
+    for path in paths:
+        for folder, names in (*places.way(path).items(), *finding.above(path).items()):
+            found[folder] = found.get(folder, frozenset()) | names
     return found
 
 

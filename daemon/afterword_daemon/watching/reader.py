@@ -7,6 +7,7 @@ Knows no descriptors and no signals.
 
 import logging
 import os
+import shlex
 import sqlite3
 import threading
 import time
@@ -283,9 +284,16 @@ class Reader:
                 skipped=skipped + self._folders.skipped(root),
                 every_s=root.every_s,
             )
-            if self._told.get(root.path) != folder:
-                self._told[root.path] = folder
-                self._send(folder)
+            self._tell_folder(folder)
+        for path, root in self._folders.twins().items():
+            remedy = f"afterword watch remove {shlex.quote(path)}"
+            detail = _sayable(f"it is the same folder as {root.path}; {remedy}")
+            self._tell_folder(Folder(path=path, mode=root.mode, detail=detail))
+
+    def _tell_folder(self, folder: Folder) -> None:
+        if self._told.get(folder.path) != folder:
+            self._told[folder.path] = folder
+            self._send(folder)
 
     def _tell_gone(self, index: Index) -> None:
         while paths := index.to_forget(self._number + 1, MOST_FILES):
