@@ -157,9 +157,8 @@ def top(root: str | os.PathLike[str], rules: Rules) -> Folder:
 def above(root: str | os.PathLike[str]) -> dict[str, frozenset[str]]:
     """The folders above one that the user names, and what in them decides on what is read of it.
 
-    And itself, for whether a repository begins there.
-
-    For whoever wants to know when that changes. What is named need not be there.
+    With itself, for whether a repository begins there, and where links to ignore files lead. For
+    whoever wants to know when that changes. What is named need not be there.
     """
     path = Path(os.path.abspath(root))  # noqa: PTH100 - keeps links' names
     real = Path(os.path.realpath(path))
@@ -422,11 +421,9 @@ def _ignored_above(root: Path) -> Ignore:
     line = (root, *root.parents)
     repository = _repository(line)
     ignored = Ignore()
-    for inner, folder in [*reversed([*pairwise(line)]), (root, root)]:
-        if folder == repository:
-            ignored = ignored.within(str(folder), ignore.GIT, _lines(folder / _EXCLUDE))
-        if folder == root:  # its own ignore files come with its listing
-            break
+    if repository:
+        ignored = ignored.within(str(repository), ignore.GIT, _lines(repository / _EXCLUDE))
+    for inner, folder in reversed([*pairwise(line)]):  # its own ignore files come with its listing
         if repository and folder.is_relative_to(repository):
             ignored = ignored.within(str(folder), ignore.GIT, _lines(folder / ignore.GIT))
         ignored = ignored.within(str(folder), ignore.OURS, _lines(_linked(folder / ignore.OURS)))

@@ -68,8 +68,10 @@ class Traces:
 
 def traces(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
     """What would go if `path` were forgotten; changes nothing. Raises durable.StateError."""
-    rows = dict(Registry.load(paths).below(path))
-    return _traces(paths, rows, spared=(UNKNOWN,) if spares_unknown else ())
+    known = Registry.load(paths)
+    return _traces(
+        paths, known, dict(known.below(path)), spared=(UNKNOWN,) if spares_unknown else ()
+    )
 
 
 def left(paths: Paths) -> Traces:
@@ -82,7 +84,7 @@ def left(paths: Paths) -> Traces:
     rows = {file: row for file, row in known.files.items() if forgotten.holds(file)}
     if not rows:
         return Traces(files=(), tainted={}, in_use=None, successor=None, recipe=None)
-    return _traces(paths, rows, spared=(UNKNOWN, UNREADABLE))
+    return _traces(paths, known, rows, spared=(UNKNOWN, UNREADABLE))
 
 
 def forget(path: Path, paths: Paths, *, spares_unknown: bool = False) -> Traces:
@@ -167,11 +169,17 @@ def rebuild(request: Request, paths: Paths, listener: Listener) -> Learned | Non
 # -- what goes, and what comes -----------------------------------------------------------------
 
 
-def _traces(paths: Paths, rows: Mapping[str, registry.Row], *, spared: Collection[str]) -> Traces:
+def _traces(
+    paths: Paths,
+    known: Registry,
+    rows: Mapping[str, registry.Row],
+    *,
+    spared: Collection[str],
+) -> Traces:
     """What goes with the files of these rows, save for reasons that are `spared`."""
     shelf = Shelf(paths.models, paths.base)
     ids = {row.id for row in rows.values()}
-    numbered = {row.id for row in Registry.load(paths).files.values()}
+    numbered = {row.id for row in known.files.values()}
     tainted: dict[str, str] = {}
     successor = None
     in_use = None

@@ -87,6 +87,7 @@ class Folders:
         self._skipped: dict[str, int] = {}  # in each of those
         self._large: dict[str, finding.Folder] = {}  # as their own last full listing had them
         self._named: tuple[str, ...] = ()
+        self._names: dict[str, list[str]] = {}  # by root: all that lead there by now, itself first
         self.roots: list[Root] = []
         self.rules = Rules()
 
@@ -94,10 +95,11 @@ class Folders:
 
     def name(self, folders: Iterable[str], rules: Rules, index: Index) -> None:
         """From now on it is these; of others nothing is known any more."""
-        self._named = tuple(os.path.abspath(folder) for folder in folders)  # noqa: PTH100
+        self._named = tuple(dict.fromkeys(map(os.path.abspath, folders)))
         self.rules = rules
         before = {root.path for root in self.roots}
-        self.roots = [Root(path) for path in _apart(self._named)]
+        self._names = _apart(self._named)
+        self.roots = [Root(path) for path in self._names]
         for path in {*before, *index.roots()} - {root.path for root in self.roots}:
             self._drop(path, index)
             self._leave_way(path)
@@ -107,7 +109,7 @@ class Folders:
 
         Whether it is so; then all have to be scanned.
         """
-        is_other = [root.path for root in self.roots] != _apart(self._named)
+        is_other = _apart(self._named) != self._names
         if is_other:
             self.name(self._named, self.rules, index)
         return is_other
@@ -395,7 +397,7 @@ class Folders:
             self._leave_way(root.path)
         before: Mapping[str, frozenset[str]] = {}
         # It may change until it is watched: so it is asked again until it is the same.
-        while not root.unwatched and (way := _way(*self._names_of(root))) != before:
+        while not root.unwatched and (way := _way(*self._names[root.path])) != before:
             self._check()
             left, self._ways[root.path] = self._ways.get(root.path, {}), way
             for folder, names in way.items():  # outer ones first: they tell of inner ones to come
@@ -403,16 +405,9 @@ class Folders:
             self._leave(left)  # last: a folder whose names have changed is watched all the time
             before = way
 
-    def _names_of(self, root: Root) -> list[str]:
-        """All that the user calls it; of those that the others are, nothing else is known."""
-        place = _place(root.path)
-        return [path for path in self._named if path == root.path or _place(path) == place]
-
     def twins(self) -> dict[str, Root]:
         """Names that lead to a folder that is watched by another one."""
-        return {
-            path: root for root in self.roots for path in self._names_of(root) if path != root.path
-        }
+        return {name: root for root in self.roots for name in self._names[root.path][1:]}
 
     def _leave_way(self, path: str) -> None:
         self._leave(self._ways.pop(path, {}))
@@ -498,15 +493,15 @@ def _before(
     return index.rows(known.id, [*map(os.fsencode, part)]), inner
 
 
-def _apart(folders: Iterable[str]) -> list[str]:
-    """One name for each folder; of two that lie in each other the inner one comes first.
+def _apart(folders: Iterable[str]) -> dict[str, list[str]]:
+    """The names that lead to each folder, by the first of them.
 
-    So that its files are its own.
+    Of two that lie in each other the inner one comes first, so that its files are its own.
     """
-    real: dict[object, str] = {}
+    names: dict[object, list[str]] = {}
     for folder in folders:
-        real.setdefault(_place(folder), folder)
-    return sorted(real.values(), key=len, reverse=True)
+        names.setdefault(_place(folder), []).append(folder)
+    return {same[0]: same for same in sorted(names.values(), key=lambda same: -len(same[0]))}
 
 
 def _why_nothing(path: str, refused: Skipped | None) -> str:
